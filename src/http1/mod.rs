@@ -1,0 +1,8 @@
+//! HTTP/1.1 as bytes: what a request is made of and how a response is written.
+//!
+//! Nothing here knows sockets, clocks or threads. The parsers take a slice and say what they saw; the
+//! [`Rejection`]s say why a request cannot be served.
+
+mod rejection;
+
+pub use rejection::Rejection;
