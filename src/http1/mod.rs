@@ -3,6 +3,20 @@
 //! Nothing here knows sockets, clocks or threads. The parsers take a slice and say what they saw; the
 //! [`Rejection`]s say why a request cannot be served.
 
+pub(crate) mod body;
+pub(crate) mod chunked;
+pub(crate) mod encode;
+pub(crate) mod field;
+pub(crate) mod framing;
+pub(crate) mod head;
+pub(crate) mod host;
 mod rejection;
+pub(crate) mod target;
 
+pub use encode::CommonFields;
+pub use framing::{Framing, RequestFacts};
 pub use rejection::Rejection;
+pub use target::TargetForm;
+
+/// A field line as it stands in the input.
+pub(crate) type RawField<'a> = httparse::Header<'a>;

@@ -1,0 +1,10 @@
+//! Bytes on their way in and out.
+//!
+//! Both buffers belong to the loop: a connection owns one only while a request is split or an answer is stuck, so
+//! that an idle connection costs next to nothing.
+
+mod input;
+mod output;
+
+pub(crate) use input::Input;
+pub(crate) use output::{Mark, Output};

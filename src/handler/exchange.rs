@@ -1,0 +1,195 @@
+//! The one right to answer one request.
+
+use super::body::{Body, BodyEnd, BodySink, Trailers};
+use super::defer::{Responder, Waker};
+use super::response::ResponseHead;
+use super::state::{ExchangeState, Reply, TakenBody};
+use super::tunnel::{Upgrade, UpgradeError};
+use crate::endpoint::MinDataRate;
+use crate::http1::{Framing, Rejection};
+use http::StatusCode;
+use std::fmt;
+use std::time::Duration;
+
+/// Proof that an exchange was brought to an end, or put on its way to one.
+#[derive(Debug)]
+#[must_use = "a handler returns the outcome"]
+pub struct Outcome {
+    pub(crate) sealed: (),
+}
+
+impl Outcome {
+    pub(crate) const PROOF: Self = Self { sealed: () };
+}
+
+/// The right and the duty to answer one request: consumed exactly once, each way yields the [`Outcome`] that the
+/// handler owes. Answering twice, or not at all, does not compile.
+///
+/// ```
+/// use stannel::{Exchange, Method, Outcome, Request, StatusCode};
+///
+/// fn handle(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     match (request.method(), request.path()) {
+///         (&Method::GET, "/") => exchange.respond(StatusCode::OK).send("Hello"),
+///         (&Method::POST, "/order") => exchange.collect(64 << 10, |body, exchange| {
+///             exchange.respond(StatusCode::CREATED).send(body)
+///         }),
+///         (&Method::GET, "/report") => exchange.defer(|responder| {
+///             std::thread::spawn(move || responder.respond(StatusCode::OK).send("late, but here"));
+///         }),
+///         _ => exchange.respond(StatusCode::NOT_FOUND).send(""),
+///     }
+/// }
+/// ```
+pub struct Exchange<'a> {
+    pub(crate) state: &'a mut ExchangeState,
+    /// Input behind the head that is here already.
+    pub(crate) ahead: &'a [u8],
+}
+
+/// The body has been asked for already, so its rules cannot change any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyStarted;
+
+impl fmt::Display for BodyStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request body is being read already; change its limits before")
+    }
+}
+
+impl std::error::Error for BodyStarted {}
+
+impl<'a> Exchange<'a> {
+    /// Starts a response.
+    #[inline]
+    pub fn respond(self, status: StatusCode) -> ResponseHead<'a> {
+        ResponseHead::begin(self, status, None)
+    }
+
+    /// Starts a response with a reason phrase of your own. One that cannot be sent is the handler's error: it is
+    /// logged and the answer becomes 500.
+    pub fn respond_with_reason(self, status: StatusCode, reason: &str) -> ResponseHead<'a> {
+        ResponseHead::begin(self, status, Some(reason))
+    }
+
+    /// Waits for the whole body and passes it on. A body of more than `limit` bytes (or than `max_request_body_size`
+    /// allows) is answered with 413 and never collected.
+    ///
+    /// What is needed of the request has to be copied before: by then its head is gone.
+    pub fn collect<F>(self, limit: usize, then: F) -> Outcome
+    where
+        F: FnOnce(Body<'_>, Exchange<'_>) -> Outcome + 'static,
+    {
+        let state = self.state;
+        match state.take_body(self.ahead, limit as u64) {
+            TakenBody::None => {
+                let body = Body { bytes: &[], trailers: Trailers::default() };
+                return then(body, Exchange { state, ahead: self.ahead });
+            }
+            TakenBody::TooLarge => return Outcome::PROOF,
+            TakenBody::Comes => {}
+        }
+        if let Framing::Length(length) = state.facts.framing {
+            if let Some((bytes, ahead)) = usize::try_from(length).ok().and_then(|n| self.ahead.split_at_checked(n)) {
+                // It is all here: no box, no copy.
+                state.body_consumed = bytes.len();
+                return then(Body { bytes, trailers: Trailers::default() }, Exchange { state, ahead });
+            }
+        }
+        state.reply = Reply::Collect { limit, then: Box::new(then) };
+        Outcome::PROOF
+    }
+
+    /// Has the body pushed into a sink piece by piece.
+    pub fn receive(self, sink: impl BodySink + 'static) -> Outcome {
+        match self.state.take_body(self.ahead, u64::MAX) {
+            TakenBody::None => {
+                let end = BodyEnd { is_complete: true, trailers: Trailers::default() };
+                return Box::new(sink).finish(end, self);
+            }
+            TakenBody::TooLarge => Box::new(sink).failed(Some(Rejection::RequestBodyTooLarge)),
+            TakenBody::Comes => self.state.reply = Reply::Receive(Box::new(sink)),
+        }
+        Outcome::PROOF
+    }
+
+    /// Answers later, from any thread: `hand_over` gets the [`Responder`] at once and passes it to whoever does the
+    /// work.
+    pub fn defer(self, hand_over: impl FnOnce(Responder)) -> Outcome {
+        let responder = self.state.responder();
+        hand_over(responder);
+        self.state.reply = Reply::Deferred;
+        Outcome::PROOF
+    }
+
+    /// Takes the client's offer to change to `protocol`. Where that is impossible (see
+    /// [`try_upgrade`](Self::try_upgrade)) the answer is 426 or 503.
+    pub fn upgrade(self, protocol: &'a str) -> Upgrade<'a> {
+        match self.try_upgrade(protocol) {
+            Ok(upgrade) => upgrade,
+            Err((error, exchange)) => Upgrade::refused(exchange, protocol, error),
+        }
+    }
+
+    /// The same, but where it is impossible the exchange comes back, to be answered otherwise.
+    ///
+    /// # Errors
+    /// [`UpgradeError::NotUpgradable`] if the request does not offer it, [`UpgradeError::LimitReached`] when
+    /// `max_concurrent_upgraded_connections` are open.
+    pub fn try_upgrade(self, protocol: &'a str) -> Result<Upgrade<'a>, (UpgradeError, Self)> {
+        Upgrade::begin(self, protocol)
+    }
+
+    /// Resets the connection: nothing more is sent.
+    pub fn abort(self) -> Outcome {
+        self.state.reply = Reply::Abort;
+        Outcome::PROOF
+    }
+
+    /// Wakes this exchange from any thread, for sinks and sources that wait. Make it before the exchange is consumed.
+    pub fn waker(&mut self) -> Waker {
+        self.state.waker()
+    }
+
+    /// Changes `max_request_body_size` for this request alone, in bytes; `None`: no limit.
+    ///
+    /// # Errors
+    /// When the body has been asked for already.
+    pub fn max_request_body_size(&mut self, limit: Option<u64>) -> Result<(), BodyStarted> {
+        self.before_body()?.max_body = limit;
+        Ok(())
+    }
+
+    /// Changes `min_request_body_data_rate` for this request alone.
+    ///
+    /// # Errors
+    /// When the body has been asked for already.
+    pub fn min_request_body_data_rate(&mut self, rate: Option<MinDataRate>) -> Result<(), BodyStarted> {
+        self.before_body()?.request_rate = rate;
+        Ok(())
+    }
+
+    /// Changes `request_body_stall_timeout` for this request alone.
+    ///
+    /// # Errors
+    /// When the body has been asked for already.
+    pub fn request_body_stall_timeout(&mut self, timeout: Option<Duration>) -> Result<(), BodyStarted> {
+        self.before_body()?.body_stall = timeout;
+        Ok(())
+    }
+
+    /// Changes `min_response_data_rate` for this response alone.
+    pub fn min_response_data_rate(&mut self, rate: Option<MinDataRate>) {
+        self.state.overrides().response_rate = rate;
+    }
+
+    fn before_body(&mut self) -> Result<&mut super::state::Overrides, BodyStarted> {
+        if self.state.body_taken { Err(BodyStarted) } else { Ok(self.state.overrides()) }
+    }
+}
+
+impl fmt::Debug for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("facts", &self.state.facts).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,282 @@
+//! What a handler sees of a request: everything borrows from the connection's input.
+
+use crate::http1::host::Host;
+use crate::http1::target::{Target, TargetForm};
+use crate::http1::{Framing, RequestFacts};
+use http::{Method, Version};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A request whose head has passed every check.
+///
+/// ```
+/// use stannel::{Exchange, Handler, Outcome, Request, StatusCode};
+///
+/// fn greet(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     let agent = request.headers().get_str("user-agent").unwrap_or("somebody");
+///     exchange.respond(StatusCode::OK).send(format!("{} asks for {}", agent, request.path()))
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) target: Target<'a>,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) host: Option<Host<'a>>,
+    pub(crate) facts: &'a RequestFacts,
+    pub(crate) connection: &'a ConnectionInfo,
+    pub(crate) number: u32,
+}
+
+impl<'a> Request<'a> {
+    /// The method, case-sensitive; unknown ones are [extension methods](http::Method).
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The request target byte for byte as it was sent.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.target.raw
+    }
+
+    /// Which of the four forms the target has (RFC 9112 §3.2).
+    #[must_use]
+    pub fn target_form(&self) -> TargetForm {
+        self.target.form
+    }
+
+    /// The path: percent-decoded but for `%2F`, without dot segments, always valid UTF-8. Empty for `*` and CONNECT.
+    ///
+    /// It may hold control characters that were sent encoded: escape it before it goes into a log or a page.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.path
+    }
+
+    /// The query from its `?` on, never decoded; empty if there is none.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.target.query
+    }
+
+    /// HTTP/1.1 or HTTP/1.0.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        if self.facts.is_http11 { Version::HTTP_11 } else { Version::HTTP_10 }
+    }
+
+    /// The fields in the order in which they came.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        self.headers
+    }
+
+    /// The host that the client wants, without port; `None` only on HTTP/1.0. Its characters are checked, whether it
+    /// is one of yours is not.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_ref().map(|host| host.name)
+    }
+
+    /// The port in the Host field, if it names one.
+    #[must_use]
+    pub fn host_port(&self) -> Option<u16> {
+        self.host.as_ref().and_then(|host| host.port)
+    }
+
+    /// The declared length of the body; `None` if there is none or it is chunked.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        match self.facts.framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Chunked => None,
+        }
+    }
+
+    /// Whether a body comes with the request: chunked, or a Content-Length above 0.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        !matches!(self.facts.framing, Framing::None | Framing::Length(0))
+    }
+
+    /// Whether [`Exchange::upgrade`](crate::Exchange::upgrade) can succeed: HTTP/1.1, `Connection: upgrade`, an Upgrade
+    /// field and no body.
+    #[must_use]
+    pub fn is_upgradable(&self) -> bool {
+        self.facts.upgradable
+    }
+
+    /// What is known of the connection.
+    #[must_use]
+    pub fn connection(&self) -> &ConnectionInfo {
+        self.connection
+    }
+
+    /// The address of whoever opened the connection.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.connection.peer
+    }
+
+    /// Which request of its connection this is, from 1 on.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// A name for this request that is unique across connections and restarts: the connection's id, a colon and eight
+    /// hexadecimal digits. Made when asked for.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}:{:08X}", self.connection.id(), self.number)
+    }
+
+    /// An owned copy in the words of the `http` crate. It allocates.
+    ///
+    /// # Errors
+    /// When the `http` crate refuses what HTTP allows, such as a target with `"` in it.
+    pub fn to_parts(&self) -> Result<http::request::Parts, http::Error> {
+        let mut builder =
+            http::Request::builder().method(self.method.clone()).uri(self.target.raw).version(self.version());
+        for (name, value) in self.headers.iter() {
+            builder = builder.header(name, value);
+        }
+        Ok(builder.body(())?.into_parts().0)
+    }
+}
+
+/// Field lines in the order in which they came; names compare without regard to case, repeated names stay apart.
+///
+/// ```
+/// # use stannel::{Exchange, Outcome, Request, StatusCode};
+/// fn cookies(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     let count = request.headers().get_all("cookie").count();
+///     exchange.respond(StatusCode::OK).send(count.to_string())
+/// }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Headers<'a> {
+    fields: &'a [crate::http1::RawField<'a>],
+}
+
+impl<'a> Headers<'a> {
+    pub(crate) fn new(fields: &'a [crate::http1::RawField<'a>]) -> Self {
+        Self { fields }
+    }
+
+    /// Names as sent, values without the white space around them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.fields.iter().map(|field| (field.name, field.value))
+    }
+
+    /// The first value with that name.
+    #[must_use]
+    pub fn get(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
+        let name = name.as_ref();
+        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// The first value with that name, if it is valid UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: impl AsRef<str>) -> Option<&'a str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Every value with that name.
+    pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()))).finish()
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Peer {
+    /// A TCP client.
+    Tcp(SocketAddr),
+    /// A client of a Unix socket; those have no address worth the name.
+    Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// What is known of a connection before its first byte.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    pub(crate) id: u64,
+    pub(crate) peer: Peer,
+}
+
+impl ConnectionInfo {
+    /// For whoever drives a [`Connection`](crate::connection::Connection) without a server.
+    #[must_use]
+    pub fn new(id: u64, peer: Peer) -> Self {
+        Self { id, peer }
+    }
+
+    /// 13 characters, base 32, unique across restarts and sortable as text, as Kestrel's connection ids.
+    #[must_use]
+    pub fn id(&self) -> String {
+        ConnectionId(self.id).to_string()
+    }
+
+    /// The address of whoever opened the connection.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+/// Writes an id without allocating.
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+        // The first character holds the top four bits, each further one five.
+        (0..13).rev().try_for_each(|place| {
+            let digit = DIGITS[(self.0 >> (place * 5)) as usize & 31];
+            fmt::Write::write_char(f, digit as char)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConnectionId;
+
+    #[test]
+    fn ids_have_thirteen_sortable_characters() {
+        assert_eq!(ConnectionId(0).to_string(), "0000000000000");
+        assert_eq!(ConnectionId(u64::MAX).to_string(), "FVVVVVVVVVVVV");
+        assert_eq!(ConnectionId(32).to_string(), "0000000000010");
+        assert!(ConnectionId(0x0800_0000_0000_0001).to_string() < ConnectionId(0x0800_0000_0000_0002).to_string());
+    }
+}

@@ -1,0 +1,383 @@
+//! What an exchange writes on: the turn's output, the facts of the request, and what the handler decided.
+
+use super::body::{BodyLength, BodyPipe, BodySink, BodySource, CollectThen, OutputFraming};
+use super::defer::{ExchangeId, Gone, Responder, Waker};
+use super::fields::FieldsSeen;
+use super::response::Payload;
+use super::tunnel::Tunnel;
+use crate::buffer::{Mark, Output};
+use crate::endpoint::{Limits, MinDataRate};
+use crate::http1::field::is_field_value;
+use crate::http1::{CommonFields, Framing, Rejection, RequestFacts, encode};
+use crate::mailbox::Mailbox;
+use crate::places::{Place, Places};
+use http::StatusCode;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a handler decided.
+pub(crate) enum Reply {
+    /// Nothing yet.
+    Open,
+    /// The whole response lies in the output.
+    Complete,
+    Stream {
+        framing: OutputFraming,
+        source: Box<dyn BodySource>,
+    },
+    Pipe {
+        framing: OutputFraming,
+        pipe: Box<dyn BodyPipe>,
+    },
+    Collect {
+        limit: usize,
+        then: CollectThen,
+    },
+    Receive(Box<dyn BodySink>),
+    Deferred,
+    Tunnel {
+        tunnel: Box<dyn Tunnel>,
+        place: Place,
+    },
+    Rejected(Rejection),
+    Abort,
+}
+
+/// What became of the handler's wish for the request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakenBody {
+    /// There is none.
+    None,
+    Comes,
+    /// It is answered with 413.
+    TooLarge,
+}
+
+/// Limits that a handler changed for one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overrides {
+    pub(crate) max_body: Option<u64>,
+    pub(crate) request_rate: Option<MinDataRate>,
+    pub(crate) body_stall: Option<Duration>,
+    pub(crate) response_rate: Option<MinDataRate>,
+}
+
+impl From<&Limits> for Overrides {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            max_body: limits.max_request_body_size,
+            request_rate: limits.min_request_body_data_rate,
+            body_stall: limits.request_body_stall_timeout,
+            response_rate: limits.min_response_data_rate,
+        }
+    }
+}
+
+/// One per loop, lent to one exchange at a time.
+pub(crate) struct ExchangeState {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) common: CommonFields,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) upgraded: Places,
+    /// The current connection's output, for the length of its turn.
+    pub(crate) output: Output,
+    /// The current connection's key in the loop.
+    pub(crate) key: usize,
+    /// The current exchange's name for letters; 0 until one is needed.
+    pub(crate) id: ExchangeId,
+    last_id: ExchangeId,
+    pub(crate) facts: RequestFacts,
+    pub(crate) reply: Reply,
+    pub(crate) fields_seen: FieldsSeen,
+    pub(crate) head_start: Mark,
+    /// Whether the connection ends with this exchange.
+    pub(crate) close: bool,
+    /// Whether the handler has asked for the body.
+    pub(crate) body_taken: bool,
+    /// Whether any byte of the body has come, or 100 was sent for it.
+    pub(crate) body_begun: bool,
+    /// Body bytes that the exchange consumed by itself.
+    pub(crate) body_consumed: usize,
+    pub(crate) overrides: Option<Box<Overrides>>,
+    pub(crate) gone: Option<Gone>,
+    /// The status of the response, once its head is complete.
+    pub(crate) status: Option<StatusCode>,
+}
+
+/// What a status and a request leave of a response body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyRule {
+    /// A body may follow.
+    Free,
+    /// The length is told, the body is not sent: HEAD and 304.
+    LengthOnly,
+    /// No framing field at all: 204 and 2xx to CONNECT.
+    None,
+    /// `Content-Length: 0`: 205.
+    Empty,
+}
+
+impl ExchangeState {
+    pub(crate) fn new(limits: Arc<Limits>, common: CommonFields, mailbox: Arc<Mailbox>, upgraded: Places) -> Self {
+        let output = Output::default();
+        Self {
+            limits,
+            common,
+            mailbox,
+            upgraded,
+            head_start: output.mark(),
+            output,
+            key: 0,
+            id: 0,
+            last_id: 0,
+            facts: RequestFacts::default(),
+            reply: Reply::Open,
+            fields_seen: FieldsSeen::default(),
+            close: false,
+            body_taken: false,
+            body_begun: false,
+            body_consumed: 0,
+            overrides: None,
+            gone: None,
+            status: None,
+        }
+    }
+
+    /// Makes ready for the next request; nothing of the one before it is left.
+    #[inline]
+    pub(crate) fn begin(&mut self, facts: RequestFacts, close: bool) {
+        self.facts = facts;
+        self.close = close;
+        self.id = 0;
+        self.reply = Reply::Open;
+        self.body_taken = false;
+        self.body_begun = false;
+        self.body_consumed = 0;
+        self.overrides = None;
+        self.gone = None;
+        self.status = None;
+        self.head_start = self.output.mark();
+        self.fields_seen = FieldsSeen::default();
+    }
+
+    // ---- names for letters
+
+    fn exchange_id(&mut self) -> ExchangeId {
+        if self.id == 0 {
+            self.last_id += 1;
+            self.id = self.last_id;
+        }
+        self.id
+    }
+
+    pub(crate) fn responder(&mut self) -> Responder {
+        let id = self.exchange_id();
+        let gone = Gone::default();
+        self.gone = Some(gone.clone());
+        Responder::new(Arc::clone(&self.mailbox), self.key, id, gone)
+    }
+
+    pub(crate) fn waker(&mut self) -> Waker {
+        let id = self.exchange_id();
+        Waker::new(Arc::clone(&self.mailbox), self.key, id)
+    }
+
+    // ---- limits in force
+
+    pub(crate) fn overrides(&mut self) -> &mut Overrides {
+        let limits = &self.limits;
+        self.overrides.get_or_insert_with(|| Box::new(Overrides::from(&**limits)))
+    }
+
+    pub(crate) fn max_body(&self) -> Option<u64> {
+        self.overrides.as_ref().map_or(self.limits.max_request_body_size, |overrides| overrides.max_body)
+    }
+
+    // ---- the request's body
+
+    /// The handler asks for the body. `ahead` is what has come behind the head.
+    pub(crate) fn take_body(&mut self, ahead: &[u8], limit: u64) -> TakenBody {
+        if self.body_taken {
+            return TakenBody::None;
+        }
+        self.body_taken = true;
+        match self.facts.framing {
+            Framing::None | Framing::Length(0) => return TakenBody::None,
+            Framing::Length(length) if length > self.max_body().unwrap_or(u64::MAX).min(limit) => {
+                // RFC 9110 §10.1.1: a 413 that is due is not preceded by a 100.
+                self.reply = Reply::Rejected(Rejection::RequestBodyTooLarge);
+                return TakenBody::TooLarge;
+            }
+            Framing::Length(_) | Framing::Chunked => {}
+        }
+        if self.facts.expects_continue && ahead.is_empty() && !self.body_begun {
+            // The head of the final response may have been begun: 100 goes before it.
+            self.head_start = self.output.insert(self.head_start, encode::CONTINUE);
+            self.body_begun = true;
+        }
+        TakenBody::Comes
+    }
+
+    /// Whether the body is certain to be unreadable, so that the connection cannot go on behind this response.
+    fn body_forbids_reuse(&self) -> bool {
+        if self.body_taken {
+            return false;
+        }
+        match self.facts.framing {
+            Framing::None | Framing::Length(0) => false,
+            Framing::Length(length) if self.max_body().is_some_and(|most| length > most) => true,
+            // RFC 9110 §10.1.1: whether the client will still send the body is unknowable.
+            Framing::Length(_) | Framing::Chunked => self.facts.expects_continue && !self.body_begun,
+        }
+    }
+
+    // ---- the response
+
+    #[inline]
+    pub(crate) fn begin_head(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), super::FieldError> {
+        self.fields_seen = FieldsSeen::default();
+        self.head_start = self.output.mark();
+        encode::status_line(self.output.linear(), status, reason.filter(|reason| is_field_value(reason.as_bytes())));
+        match reason {
+            Some(reason) if !is_field_value(reason.as_bytes()) => Err(super::FieldError::Value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the head and sends a body that is here whole.
+    #[inline]
+    pub(crate) fn complete(&mut self, status: StatusCode, body: impl Payload) {
+        let length = body.bytes().len();
+        if status.as_u16() == 200 && !self.facts.is_head && !self.facts.is_connect {
+            self.end_head(status, HeadLength::Exact(length as u64));
+            self.put_body(body);
+            self.reply = Reply::Complete;
+            return;
+        }
+        let framing = match self.body_rule(status) {
+            Err(error) => return self.fail(&error),
+            Ok(BodyRule::Free) => HeadLength::Exact(length as u64),
+            Ok(BodyRule::LengthOnly) if length == 0 => HeadLength::None,
+            Ok(BodyRule::LengthOnly) if self.facts.is_head => HeadLength::Exact(length as u64),
+            Ok(_) if length > 0 => return self.fail(&BODY_FORBIDDEN),
+            Ok(BodyRule::Empty) => HeadLength::Exact(0),
+            Ok(BodyRule::None | BodyRule::LengthOnly) => HeadLength::None,
+        };
+        let is_sent = !self.facts.is_head && length > 0;
+        self.end_head(status, framing);
+        if is_sent {
+            self.put_body(body);
+        }
+        self.reply = Reply::Complete;
+    }
+
+    #[inline]
+    fn put_body(&mut self, body: impl Payload) {
+        fn put<P: Payload>(output: &mut Output, body: P) {
+            if P::IS_OWNED {
+                output.put_owned(body.into_owned());
+            } else {
+                output.put(body.bytes());
+            }
+        }
+        put(&mut self.output, body);
+    }
+
+    /// Ends the head of a response whose body will be written piece by piece; `None` if there is nothing to write,
+    /// because the response is complete or failed.
+    pub(crate) fn open_body(&mut self, status: StatusCode, length: BodyLength) -> Option<OutputFraming> {
+        use super::body::BodyLength::{Exact, Unknown};
+        let rule = match self.body_rule(status) {
+            Ok(rule) => rule,
+            Err(error) => {
+                self.fail(&error);
+                return None;
+            }
+        };
+        let (head, framing) = match (rule, length) {
+            (BodyRule::Free, Exact(length)) => {
+                (HeadLength::Exact(length), Some(OutputFraming::Length { remaining: length }))
+            }
+            (BodyRule::Free, Unknown) if self.facts.is_http11 => (HeadLength::Chunked, Some(OutputFraming::Chunked)),
+            (BodyRule::Free, Unknown) => (HeadLength::UntilClose, Some(OutputFraming::UntilClose)),
+            (BodyRule::LengthOnly, Exact(length)) => (HeadLength::Exact(length), None),
+            (BodyRule::Empty, Exact(0)) => (HeadLength::Exact(0), None),
+            (BodyRule::None, Exact(0)) | (BodyRule::LengthOnly, Unknown) => (HeadLength::None, None),
+            (BodyRule::None | BodyRule::Empty, _) => {
+                self.fail(&BODY_FORBIDDEN);
+                return None;
+            }
+        };
+        self.end_head(status, head);
+        self.reply = Reply::Complete;
+        framing
+    }
+
+    fn body_rule(&self, status: StatusCode) -> Result<BodyRule, &'static str> {
+        Ok(match status.as_u16() {
+            100..=199 => return Err("a 1xx status is no final response; answer with 2xx to 5xx"),
+            204 => BodyRule::None,
+            _ if status.is_success() && self.facts.is_connect => BodyRule::None,
+            _ if self.facts.is_head => BodyRule::LengthOnly,
+            205 => BodyRule::Empty,
+            304 => BodyRule::LengthOnly,
+            _ => BodyRule::Free,
+        })
+    }
+
+    /// Date, Server, Connection, the framing field and the empty line.
+    #[inline]
+    pub(crate) fn end_head(&mut self, status: StatusCode, length: HeadLength) {
+        let seen = self.fields_seen;
+        self.close |= length == HeadLength::UntilClose
+            || seen.connection_close
+            || (seen.connection && !self.facts.is_http11 && !seen.connection_keep_alive)
+            || self.body_forbids_reuse();
+        let out = self.output.linear();
+        self.common.put(out, seen.server, seen.date);
+        if self.close {
+            if !seen.connection_close {
+                out.extend_from_slice(b"Connection: close\r\n");
+            }
+        } else if !self.facts.is_http11 && !seen.connection {
+            out.extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        match length {
+            HeadLength::Exact(length) => encode::content_length(out, length),
+            HeadLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
+            HeadLength::None | HeadLength::UntilClose => out.extend_from_slice(b"\r\n"),
+        }
+        self.status = Some(status);
+    }
+
+    /// The handler failed before anything of its response was sent: 500 instead.
+    pub(crate) fn fail(&mut self, why: &dyn Display) {
+        log::error!(
+            target: "stannel",
+            "13 handler failed: {why}; answered 500"
+        );
+        self.put_error(StatusCode::INTERNAL_SERVER_ERROR);
+        self.reply = Reply::Complete;
+    }
+
+    /// Replaces what was begun of a response by an empty one with that status.
+    pub(crate) fn put_error(&mut self, status: StatusCode) {
+        self.output.rewind(self.head_start);
+        self.fields_seen = FieldsSeen::default();
+        encode::status_line(self.output.linear(), status, None);
+        self.end_head(status, HeadLength::Exact(0));
+    }
+}
+
+const BODY_FORBIDDEN: &str = "the status allows no body; send an empty one";
+
+/// How a head says where its body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeadLength {
+    /// It does not.
+    None,
+    Exact(u64),
+    Chunked,
+    UntilClose,
+}
