@@ -3,6 +3,10 @@
 //! Nothing here knows sockets, clocks or threads. The parsers take a slice and say what they saw; the
 //! [`Rejection`]s say why a request cannot be served.
 
+mod byte_class;
+pub mod field;
+pub mod host;
 mod rejection;
+pub mod target;
 
 pub use rejection::Rejection;
