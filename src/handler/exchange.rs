@@ -89,7 +89,7 @@ impl<'a> Exchange<'a> {
             TakenBody::TooLarge => return Outcome::PROOF,
             TakenBody::Comes => {}
         }
-        if let Framing::Length(length) = state.facts.framing {
+        if let Framing::Length(length) = state.current.facts.framing {
             if let Some((bytes, ahead)) = usize::try_from(length).ok().and_then(|n| self.ahead.split_at_checked(n)) {
                 // It is all here: no box, no copy.
                 state.body_consumed = bytes.len();
@@ -184,12 +184,12 @@ impl<'a> Exchange<'a> {
     }
 
     fn before_body(&mut self) -> Result<&mut super::state::Overrides, BodyStarted> {
-        if self.state.body_taken { Err(BodyStarted) } else { Ok(self.state.overrides()) }
+        if self.state.current.body_taken { Err(BodyStarted) } else { Ok(self.state.overrides()) }
     }
 }
 
 impl fmt::Debug for Exchange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("facts", &self.state.facts).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("facts", &self.state.current.facts).finish_non_exhaustive()
     }
 }

@@ -38,13 +38,13 @@ impl<'a> Request<'a> {
     /// The request target byte for byte as it was sent.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.target.raw
+        self.target.raw()
     }
 
     /// Which of the four forms the target has (RFC 9112 §3.2).
     #[must_use]
     pub fn target_form(&self) -> TargetForm {
-        self.target.form
+        self.target.form()
     }
 
     /// The path: percent-decoded but for `%2F`, without dot segments, always valid UTF-8. Empty for `*` and CONNECT.
@@ -52,13 +52,13 @@ impl<'a> Request<'a> {
     /// It may hold control characters that were sent encoded: escape it before it goes into a log or a page.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.target.path
+        self.target.path()
     }
 
     /// The query from its `?` on, never decoded; empty if there is none.
     #[must_use]
     pub fn query(&self) -> &str {
-        self.target.query
+        self.target.query()
     }
 
     /// HTTP/1.1 or HTTP/1.0.
@@ -77,13 +77,13 @@ impl<'a> Request<'a> {
     /// is one of yours is not.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.host.as_ref().map(|host| host.name)
+        self.host.as_ref().map(|host| host.name())
     }
 
     /// The port in the Host field, if it names one.
     #[must_use]
     pub fn host_port(&self) -> Option<u16> {
-        self.host.as_ref().and_then(|host| host.port)
+        self.host.as_ref().and_then(|host| host.port())
     }
 
     /// The declared length of the body; `None` if there is none or it is chunked.
@@ -139,7 +139,7 @@ impl<'a> Request<'a> {
     /// When the `http` crate refuses what HTTP allows, such as a target with `"` in it.
     pub fn to_parts(&self) -> Result<http::request::Parts, http::Error> {
         let mut builder =
-            http::Request::builder().method(self.method.clone()).uri(self.target.raw).version(self.version());
+            http::Request::builder().method(self.method.clone()).uri(self.target.raw()).version(self.version());
         for (name, value) in self.headers.iter() {
             builder = builder.header(name, value);
         }

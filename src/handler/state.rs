@@ -84,12 +84,27 @@ pub(crate) struct ExchangeState {
     pub(crate) output: Output,
     /// The current connection's key in the loop.
     pub(crate) key: usize,
-    /// The current exchange's name for letters; 0 until one is needed.
-    pub(crate) id: ExchangeId,
+    /// Whether the server stops, so that every connection ends with the exchange it is at.
+    pub(crate) is_stopping: bool,
     last_id: ExchangeId,
-    pub(crate) facts: RequestFacts,
+    /// What the handler decided in this call.
     pub(crate) reply: Reply,
     pub(crate) fields_seen: FieldsSeen,
+    /// Body bytes that the exchange consumed by itself.
+    pub(crate) body_consumed: usize,
+    /// The exchange at hand.
+    pub(crate) current: Current,
+}
+
+/// What belongs to one exchange for as long as it lasts.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) facts: RequestFacts,
+    /// Its name for letters; 0 until one is needed.
+    pub(crate) id: ExchangeId,
+    /// The status of the response, once its head is complete.
+    pub(crate) status: Option<StatusCode>,
+    /// Where the response begins in the output.
     pub(crate) head_start: Mark,
     /// Whether the connection ends with this exchange.
     pub(crate) close: bool,
@@ -97,12 +112,24 @@ pub(crate) struct ExchangeState {
     pub(crate) body_taken: bool,
     /// Whether any byte of the body has come, or 100 was sent for it.
     pub(crate) body_begun: bool,
-    /// Body bytes that the exchange consumed by itself.
-    pub(crate) body_consumed: usize,
     pub(crate) overrides: Option<Box<Overrides>>,
     pub(crate) gone: Option<Gone>,
-    /// The status of the response, once its head is complete.
-    pub(crate) status: Option<StatusCode>,
+}
+
+impl Current {
+    fn new(facts: RequestFacts, head_start: Mark, close: bool) -> Self {
+        Self {
+            facts,
+            id: 0,
+            status: None,
+            head_start,
+            close,
+            body_taken: false,
+            body_begun: false,
+            overrides: None,
+            gone: None,
+        }
+    }
 }
 
 /// What a status and a request leave of a response body.
@@ -126,55 +153,40 @@ impl ExchangeState {
             common,
             mailbox,
             upgraded,
-            head_start: output.mark(),
+            current: Current::new(RequestFacts::default(), output.mark(), false),
             output,
             key: 0,
-            id: 0,
+            is_stopping: false,
             last_id: 0,
-            facts: RequestFacts::default(),
             reply: Reply::Open,
             fields_seen: FieldsSeen::default(),
-            close: false,
-            body_taken: false,
-            body_begun: false,
             body_consumed: 0,
-            overrides: None,
-            gone: None,
-            status: None,
         }
     }
 
     /// Makes ready for the next request; nothing of the one before it is left.
     #[inline]
-    pub(crate) fn begin(&mut self, facts: RequestFacts, close: bool) {
-        self.facts = facts;
-        self.close = close;
-        self.id = 0;
+    pub(crate) fn begin(&mut self, facts: RequestFacts) {
+        self.current = Current::new(facts, self.output.mark(), !facts.keeps_alive);
         self.reply = Reply::Open;
-        self.body_taken = false;
-        self.body_begun = false;
         self.body_consumed = 0;
-        self.overrides = None;
-        self.gone = None;
-        self.status = None;
-        self.head_start = self.output.mark();
         self.fields_seen = FieldsSeen::default();
     }
 
     // ---- names for letters
 
     fn exchange_id(&mut self) -> ExchangeId {
-        if self.id == 0 {
+        if self.current.id == 0 {
             self.last_id += 1;
-            self.id = self.last_id;
+            self.current.id = self.last_id;
         }
-        self.id
+        self.current.id
     }
 
     pub(crate) fn responder(&mut self) -> Responder {
         let id = self.exchange_id();
         let gone = Gone::default();
-        self.gone = Some(gone.clone());
+        self.current.gone = Some(gone.clone());
         Responder::new(Arc::clone(&self.mailbox), self.key, id, gone)
     }
 
@@ -187,22 +199,22 @@ impl ExchangeState {
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         let limits = &self.limits;
-        self.overrides.get_or_insert_with(|| Box::new(Overrides::from(&**limits)))
+        self.current.overrides.get_or_insert_with(|| Box::new(Overrides::from(&**limits)))
     }
 
     pub(crate) fn max_body(&self) -> Option<u64> {
-        self.overrides.as_ref().map_or(self.limits.max_request_body_size, |overrides| overrides.max_body)
+        self.current.overrides.as_ref().map_or(self.limits.max_request_body_size, |overrides| overrides.max_body)
     }
 
     // ---- the request's body
 
     /// The handler asks for the body. `ahead` is what has come behind the head.
     pub(crate) fn take_body(&mut self, ahead: &[u8], limit: u64) -> TakenBody {
-        if self.body_taken {
+        if self.current.body_taken {
             return TakenBody::None;
         }
-        self.body_taken = true;
-        match self.facts.framing {
+        self.current.body_taken = true;
+        match self.current.facts.framing {
             Framing::None | Framing::Length(0) => return TakenBody::None,
             Framing::Length(length) if length > self.max_body().unwrap_or(u64::MAX).min(limit) => {
                 // RFC 9110 §10.1.1: a 413 that is due is not preceded by a 100.
@@ -211,24 +223,24 @@ impl ExchangeState {
             }
             Framing::Length(_) | Framing::Chunked => {}
         }
-        if self.facts.expects_continue && ahead.is_empty() && !self.body_begun {
+        if self.current.facts.expects_continue && ahead.is_empty() && !self.current.body_begun {
             // The head of the final response may have been begun: 100 goes before it.
-            self.head_start = self.output.insert(self.head_start, encode::CONTINUE);
-            self.body_begun = true;
+            self.current.head_start = self.output.insert(self.current.head_start, encode::CONTINUE);
+            self.current.body_begun = true;
         }
         TakenBody::Comes
     }
 
     /// Whether the body is certain to be unreadable, so that the connection cannot go on behind this response.
     fn body_forbids_reuse(&self) -> bool {
-        if self.body_taken {
+        if self.current.body_taken {
             return false;
         }
-        match self.facts.framing {
+        match self.current.facts.framing {
             Framing::None | Framing::Length(0) => false,
             Framing::Length(length) if self.max_body().is_some_and(|most| length > most) => true,
             // RFC 9110 §10.1.1: whether the client will still send the body is unknowable.
-            Framing::Length(_) | Framing::Chunked => self.facts.expects_continue && !self.body_begun,
+            Framing::Length(_) | Framing::Chunked => self.current.facts.expects_continue && !self.current.body_begun,
         }
     }
 
@@ -237,7 +249,7 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn begin_head(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), super::FieldError> {
         self.fields_seen = FieldsSeen::default();
-        self.head_start = self.output.mark();
+        self.current.head_start = self.output.mark();
         encode::status_line(self.output.linear(), status, reason.filter(|reason| is_field_value(reason.as_bytes())));
         match reason {
             Some(reason) if !is_field_value(reason.as_bytes()) => Err(super::FieldError::Value),
@@ -249,7 +261,7 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn complete(&mut self, status: StatusCode, body: impl Payload) {
         let length = body.bytes().len();
-        if status.as_u16() == 200 && !self.facts.is_head && !self.facts.is_connect {
+        if status.as_u16() == 200 && !self.current.facts.is_head && !self.current.facts.is_connect {
             self.end_head(status, HeadLength::Exact(length as u64));
             self.put_body(body);
             self.reply = Reply::Complete;
@@ -259,12 +271,12 @@ impl ExchangeState {
             Err(error) => return self.fail(&error),
             Ok(BodyRule::Free) => HeadLength::Exact(length as u64),
             Ok(BodyRule::LengthOnly) if length == 0 => HeadLength::None,
-            Ok(BodyRule::LengthOnly) if self.facts.is_head => HeadLength::Exact(length as u64),
+            Ok(BodyRule::LengthOnly) if self.current.facts.is_head => HeadLength::Exact(length as u64),
             Ok(_) if length > 0 => return self.fail(&BODY_FORBIDDEN),
             Ok(BodyRule::Empty) => HeadLength::Exact(0),
             Ok(BodyRule::None | BodyRule::LengthOnly) => HeadLength::None,
         };
-        let is_sent = !self.facts.is_head && length > 0;
+        let is_sent = !self.current.facts.is_head && length > 0;
         self.end_head(status, framing);
         if is_sent {
             self.put_body(body);
@@ -299,7 +311,7 @@ impl ExchangeState {
             (BodyRule::Free, Exact(length)) => {
                 (HeadLength::Exact(length), Some(OutputFraming::Length { remaining: length }))
             }
-            (BodyRule::Free, Unknown) if self.facts.is_http11 => (HeadLength::Chunked, Some(OutputFraming::Chunked)),
+            (BodyRule::Free, Unknown) if self.current.facts.is_http11 => (HeadLength::Chunked, Some(OutputFraming::Chunked)),
             (BodyRule::Free, Unknown) => (HeadLength::UntilClose, Some(OutputFraming::UntilClose)),
             (BodyRule::LengthOnly, Exact(length)) => (HeadLength::Exact(length), None),
             (BodyRule::Empty, Exact(0)) => (HeadLength::Exact(0), None),
@@ -318,8 +330,8 @@ impl ExchangeState {
         Ok(match status.as_u16() {
             100..=199 => return Err("a 1xx status is no final response; answer with 2xx to 5xx"),
             204 => BodyRule::None,
-            _ if status.is_success() && self.facts.is_connect => BodyRule::None,
-            _ if self.facts.is_head => BodyRule::LengthOnly,
+            _ if status.is_success() && self.current.facts.is_connect => BodyRule::None,
+            _ if self.current.facts.is_head => BodyRule::LengthOnly,
             205 => BodyRule::Empty,
             304 => BodyRule::LengthOnly,
             _ => BodyRule::Free,
@@ -330,17 +342,18 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn end_head(&mut self, status: StatusCode, length: HeadLength) {
         let seen = self.fields_seen;
-        self.close |= length == HeadLength::UntilClose
+        self.current.close |= self.is_stopping
+            || length == HeadLength::UntilClose
             || seen.connection_close
-            || (seen.connection && !self.facts.is_http11 && !seen.connection_keep_alive)
+            || (seen.connection && !self.current.facts.is_http11 && !seen.connection_keep_alive)
             || self.body_forbids_reuse();
         let out = self.output.linear();
         self.common.put(out, seen.server, seen.date);
-        if self.close {
+        if self.current.close {
             if !seen.connection_close {
                 out.extend_from_slice(b"Connection: close\r\n");
             }
-        } else if !self.facts.is_http11 && !seen.connection {
+        } else if !self.current.facts.is_http11 && !seen.connection {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         match length {
@@ -348,7 +361,7 @@ impl ExchangeState {
             HeadLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
             HeadLength::None | HeadLength::UntilClose => out.extend_from_slice(b"\r\n"),
         }
-        self.status = Some(status);
+        self.current.status = Some(status);
     }
 
     /// The handler failed before anything of its response was sent: 500 instead.
@@ -363,7 +376,7 @@ impl ExchangeState {
 
     /// Replaces what was begun of a response by an empty one with that status.
     pub(crate) fn put_error(&mut self, status: StatusCode) {
-        self.output.rewind(self.head_start);
+        self.output.rewind(self.current.head_start);
         self.fields_seen = FieldsSeen::default();
         encode::status_line(self.output.linear(), status, None);
         self.end_head(status, HeadLength::Exact(0));

@@ -127,7 +127,7 @@ pub struct Upgrade<'a> {
 
 impl<'a> Upgrade<'a> {
     pub(crate) fn begin(exchange: Exchange<'a>, protocol: &'a str) -> Result<Self, (UpgradeError, Exchange<'a>)> {
-        if !exchange.state.facts.upgradable {
+        if !exchange.state.current.facts.upgradable {
             return Err((UpgradeError::NotUpgradable, exchange));
         }
         let Some(place) = exchange.state.upgraded.take() else {
@@ -185,7 +185,7 @@ impl<'a> Upgrade<'a> {
                 let seen = state.fields_seen;
                 state.common.put(state.output.linear(), seen.server, seen.date);
                 encode::end_of_head(state.output.linear());
-                state.status = Some(StatusCode::SWITCHING_PROTOCOLS);
+                state.current.status = Some(StatusCode::SWITCHING_PROTOCOLS);
                 state.reply = Reply::Tunnel { tunnel: Box::new(tunnel), place };
                 Outcome::PROOF
             }

@@ -149,9 +149,9 @@ fn check_host<'a>(seen: &Seen<'a>, is_http11: bool, target: &Target<'_>) -> Resu
         return Err(Rejection::MultipleHostHeaders);
     }
     let host = host::parse(value)?;
-    if matches!(target.form, TargetForm::Absolute | TargetForm::Authority) {
-        let authority = target.authority.unwrap_or("");
-        if !authority_matches(authority, host.value, target.default_port) {
+    if matches!(target.form(), TargetForm::Absolute | TargetForm::Authority) {
+        let authority = target.authority().unwrap_or("");
+        if !authority_matches(authority, host.value(), target.default_port()) {
             return Err(Rejection::InvalidHostHeader);
         }
     }
@@ -215,7 +215,7 @@ mod tests {
         let fields: Vec<RawField<'_>> =
             fields.iter().map(|&(name, value)| RawField { name, value: value.as_bytes() }).collect();
         let mut scratch = Vec::new();
-        let target = target::parse(b"/", &method, &mut scratch).unwrap();
+        let target = target::parse(b"/", method.as_str(), &mut scratch).unwrap();
         examine(&method, is_http11, &target, &fields).map(|(facts, _)| facts)
     }
 

@@ -9,7 +9,6 @@ use super::RawField;
 use super::field;
 use super::rejection::Rejection;
 use super::target;
-use http::Method;
 use std::mem::MaybeUninit;
 
 /// The limits of a head.
@@ -153,7 +152,7 @@ fn check_request_line(line: &[u8], scratch: &mut Vec<u8>) -> Result<(), Rejectio
     else {
         return Err(Rejection::InvalidRequestLine);
     };
-    let method = field::is_token(method).then(|| Method::from_bytes(method).ok()).flatten();
+    let method = std::str::from_utf8(method).ok().filter(|method| field::is_token(method.as_bytes()));
     let method = method.ok_or(Rejection::InvalidRequestLine)?;
     if target.is_empty() {
         return Err(Rejection::InvalidRequestLine);
@@ -168,7 +167,7 @@ fn check_request_line(line: &[u8], scratch: &mut Vec<u8>) -> Result<(), Rejectio
         }
         _ => return Err(Rejection::InvalidRequestLine),
     }
-    target::parse(target, &method, scratch).map(|_| ())
+    target::parse(target, method, scratch).map(|_| ())
 }
 
 #[cfg(test)]

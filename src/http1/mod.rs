@@ -4,14 +4,15 @@
 //! [`Rejection`]s say why a request cannot be served.
 
 pub(crate) mod body;
-pub(crate) mod chunked;
+mod byte_class;
+pub mod chunked;
 pub(crate) mod encode;
-pub(crate) mod field;
+pub mod field;
 pub(crate) mod framing;
 pub(crate) mod head;
-pub(crate) mod host;
+pub mod host;
 mod rejection;
-pub(crate) mod target;
+pub mod target;
 
 pub use encode::CommonFields;
 pub use framing::{Framing, RequestFacts};

@@ -1,0 +1,256 @@
+//! What the connections of one loop share.
+
+use crate::buffer::Input;
+use crate::endpoint::{Limits, ServerOptions};
+use crate::event::{Counters, Observer};
+use crate::handler::{ExchangeState, Handler};
+use crate::http1::CommonFields;
+use crate::http1::head::HeadLimits;
+use crate::mailbox::Mailbox;
+use crate::places::Places;
+use crate::timer::Time;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::NEVER;
+use super::active::Active;
+
+/// Makes a handler for each loop, and a new one where a handler panicked.
+pub type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
+
+/// One read takes at most this much: it bounds what one client can have done in one turn.
+const READ_SIZE: usize = 64 << 10;
+
+/// Finished exchanges whose memory is kept for the next ones.
+const SPARE_EXCHANGES: usize = 64;
+
+/// What the connections of one loop share: handler, buffers, settings, counters and the time.
+pub struct Engine {
+    pub(super) state: ExchangeState,
+    /// The loop's read buffer, lent to the connection at work.
+    pub(super) input: Input,
+    pub(super) head_limits: HeadLimits,
+    /// Where decoded paths are written.
+    pub(super) scratch: Vec<u8>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) counters: Vec<Arc<Counters>>,
+    /// Whether no connection may begin another request.
+    pub(super) is_draining: bool,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    spare: Vec<Box<Active>>,
+    handler: Option<Box<dyn Handler>>,
+    factory: HandlerFactory,
+    now: Time,
+    /// How long the loop could not serve anybody, in all.
+    stalled: Duration,
+}
+
+impl Engine {
+    /// An engine that stands alone, for whoever drives connections without a server. Letters from other threads call
+    /// `wake`; deliver them with [`deliver`](Self::deliver).
+    ///
+    /// ```
+    /// use stannel::connection::{Connection, Engine};
+    /// use stannel::{ConnectionInfo, Exchange, Peer, Request, ServerOptions, StatusCode};
+    ///
+    /// let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+    /// let mut engine = Engine::new(&ServerOptions::default(), move || hello, || ());
+    /// let mut connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+    /// let mut turn = connection.turn(&mut engine, 0);
+    /// turn.on_bytes(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    /// assert!(turn.output().unwrap().ends_with(b"hello"));
+    /// ```
+    #[must_use]
+    pub fn new<F, H>(options: &ServerOptions, factory: F, wake: impl Fn() + Send + Sync + 'static) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
+        Self::with_parts(
+            options,
+            Arc::new(move || Box::new(factory())),
+            Arc::new(Mailbox::new(wake)),
+            Places::new(options.limits.max_concurrent_upgraded_connections),
+            vec![Arc::default()],
+        )
+    }
+
+    pub(crate) fn with_parts(
+        options: &ServerOptions,
+        factory: HandlerFactory,
+        mailbox: Arc<Mailbox>,
+        upgraded: Places,
+        counters: Vec<Arc<Counters>>,
+    ) -> Self {
+        let limits = Arc::new(options.limits.clone());
+        let server = options.add_server_header.then_some("stannel");
+        let common = CommonFields::new(server, SystemTime::UNIX_EPOCH);
+        Self {
+            head_limits: head_limits(&limits),
+            state: ExchangeState::new(limits, common, mailbox, upgraded),
+            input: Input::with_capacity(READ_SIZE),
+            scratch: Vec::new(),
+            observer: options.observer.clone(),
+            counters,
+            is_draining: false,
+            spare: Vec::new(),
+            handler: None,
+            factory,
+            now: Time::ZERO,
+            stalled: Duration::ZERO,
+        }
+    }
+
+    /// The loop's time: milliseconds that never go back.
+    #[inline]
+    pub fn set_time(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// The time of day, for Date. Call it once a second.
+    pub fn set_wall_clock(&mut self, now: SystemTime) {
+        self.state.common.set_time(now);
+    }
+
+    /// The loop itself was busy elsewhere for so long: no peer shall be blamed for that.
+    pub fn add_stall(&mut self, stalled: Duration) {
+        self.stalled += stalled;
+    }
+
+    /// From now on every response says `Connection: close`.
+    pub fn begin_lame_duck(&mut self) {
+        self.state.is_stopping = true;
+    }
+
+    /// From now on no connection begins another request, but one that is partly there; call
+    /// [`Turn::on_shutdown`](super::Turn::on_shutdown) for each of them.
+    pub fn begin_draining(&mut self) {
+        self.state.is_stopping = true;
+        self.is_draining = true;
+        if let Some(handler) = &mut self.handler {
+            if catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err() {
+                log::error!(target: "stannel", "13 handler failed: it panicked when the server stopped");
+            }
+        }
+    }
+
+    /// Gives every letter from other threads to the connection that `find` knows by its key.
+    pub fn deliver(&mut self, mut with: impl FnMut(&mut Self, usize, Delivery)) {
+        let mut letters = Vec::new();
+        self.state.mailbox.take(&mut letters);
+        for letter in letters {
+            if let crate::mailbox::Content::Wake(bell) = &letter.content {
+                bell.answered();
+            }
+            let key = letter.key;
+            with(self, key, Delivery { letter });
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The time without the loop's own stalls.
+    #[inline]
+    pub(super) fn served(&self) -> Time {
+        Time::from_millis(self.now.as_millis().saturating_sub(self.stalled_millis()))
+    }
+
+    pub(super) fn stalled_millis(&self) -> u64 {
+        u64::try_from(self.stalled.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[inline]
+    pub(super) fn keep_alive_deadline(&self) -> Time {
+        self.state.limits.keep_alive_timeout.map_or(NEVER, |timeout| self.now + timeout)
+    }
+
+    pub(super) fn counters(&self, endpoint: u16) -> &Counters {
+        &self.counters[usize::from(endpoint)]
+    }
+
+    pub(super) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
+    }
+
+    /// The handler, made now if there is none; `None` if it cannot be made.
+    #[inline]
+    pub(super) fn handler<'a>(
+        handler: &'a mut Option<Box<dyn Handler>>,
+        factory: &HandlerFactory,
+    ) -> Option<&'a mut Box<dyn Handler>> {
+        if handler.is_none() {
+            *handler = catch_unwind(AssertUnwindSafe(|| factory())).ok();
+        }
+        handler.as_mut()
+    }
+
+    #[inline]
+    pub(super) fn split(&mut self) -> Parts<'_> {
+        Parts {
+            state: &mut self.state,
+            input: &self.input,
+            scratch: &mut self.scratch,
+            handler: &mut self.handler,
+            factory: &self.factory,
+            observer: self.observer.as_deref(),
+            head_limits: &self.head_limits,
+        }
+    }
+
+    pub(super) fn spare_active(&mut self) -> Option<Box<Active>> {
+        self.spare.pop()
+    }
+
+    pub(super) fn keep_active(&mut self, active: Box<Active>) {
+        if self.spare.len() < SPARE_EXCHANGES {
+            self.spare.push(active);
+        }
+    }
+}
+
+/// What a connection needs while it shows a request to the handler.
+pub(super) struct Parts<'a> {
+    pub(super) state: &'a mut ExchangeState,
+    pub(super) input: &'a Input,
+    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) handler: &'a mut Option<Box<dyn Handler>>,
+    pub(super) factory: &'a HandlerFactory,
+    pub(super) observer: Option<&'a dyn Observer>,
+    pub(super) head_limits: &'a HeadLimits,
+}
+
+/// Something from another thread, on its way to its connection.
+pub struct Delivery {
+    letter: crate::mailbox::Letter,
+}
+
+impl Delivery {
+    /// Hands it over.
+    pub fn to(self, turn: &mut super::Turn<'_>) {
+        turn.on_letter(self.letter);
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("key", &self.letter.key).finish_non_exhaustive()
+    }
+}
+
+fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits {
+        line: limits.max_request_line_size,
+        fields_size: limits.max_request_headers_total_size,
+        fields: limits.max_request_header_count,
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("now", &self.now).field("is_draining", &self.is_draining).finish_non_exhaustive()
+    }
+}

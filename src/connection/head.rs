@@ -1,0 +1,210 @@
+//! From received bytes to the handler: empty lines, the head, its checks, the call.
+
+use super::engine::Parts;
+use super::{Connection, Engine, Ending, NEVER, Turn};
+use crate::event::CloseReason;
+use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
+use crate::http1::framing::examine;
+use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
+use crate::http1::{Rejection, target};
+use http::Method;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// RFC 9112 §2.2 wants a server to skip at least one.
+const MAX_EMPTY_LINES: u8 = 16;
+
+/// Fields that a head can have without costing an allocation.
+const FIELD_SLOTS: usize = 100;
+
+/// What the input held.
+enum Head {
+    /// No whole head yet; whether its first byte is there.
+    Incomplete { started: bool },
+    Rejected(Rejection),
+    /// The handler was called; the head had so many bytes, its field lines so many, in so many fields.
+    Handled(HeadSize),
+}
+
+/// What of the budgets of the header section is used up; trailers go on counting.
+#[derive(Clone, Copy)]
+pub(super) struct HeadSize {
+    pub(super) len: usize,
+    pub(super) fields_size: usize,
+    pub(super) fields: usize,
+}
+
+impl Turn<'_> {
+    /// Takes the next request from the input, if it is there whole. Returns whether there may be more to do.
+    pub(super) fn next_request(&mut self) -> bool {
+        if self.output_is_full() {
+            // While the client does not take its responses, it gets no further ones: no timer but theirs runs.
+            self.connection.timer = NEVER;
+            self.connection.has_more = true;
+            return false;
+        }
+        if self.connection.timer == NEVER {
+            self.arm_keep_alive();
+        }
+        if let Err(rejection) = self.skip_empty_lines() {
+            self.reject_head(rejection);
+            return false;
+        }
+        if self.engine.input.is_empty() {
+            return self.idle();
+        }
+        self.connection.number = self.connection.number.wrapping_add(1);
+        match take_head(self.connection, self.engine) {
+            Head::Handled(size) => {
+                self.engine.counters(self.connection.endpoint).requests.add(1);
+                self.engine.input.consume(size.len + self.engine.state.body_consumed);
+                self.begin_exchange(size)
+            }
+            Head::Incomplete { started } => {
+                self.connection.number = self.connection.number.wrapping_sub(1);
+                if self.connection.ended {
+                    // RFC 9112 §8: an incomplete request; nobody is left to read an answer.
+                    let reason = if started { CloseReason::EndInsideHead } else { CloseReason::ClientClosed };
+                    self.end_now(reason, Ending::Plain);
+                } else if started && !self.connection.head_started {
+                    self.connection.head_started = true;
+                    let timeout = self.engine.state.limits.request_headers_timeout;
+                    self.connection.timer = timeout.map_or(NEVER, |timeout| self.engine.now() + timeout);
+                }
+                false
+            }
+            Head::Rejected(rejection) => {
+                self.reject_head(rejection);
+                false
+            }
+        }
+    }
+
+    fn idle(&mut self) -> bool {
+        if self.connection.ended {
+            self.end_now(CloseReason::ClientClosed, Ending::Plain);
+        } else if self.engine.is_draining {
+            self.end_now(CloseReason::ServerStopped, Ending::Plain);
+        }
+        false
+    }
+
+    /// RFC 9112 §2.2: empty lines before a request line are skipped, up to a bound. They start no timer.
+    #[inline]
+    fn skip_empty_lines(&mut self) -> Result<(), Rejection> {
+        loop {
+            match self.engine.input.pending() {
+                [b'\r', b'\n', ..] => {
+                    if self.connection.empty_lines == MAX_EMPTY_LINES {
+                        return Err(Rejection::InvalidRequestLine);
+                    }
+                    self.connection.empty_lines += 1;
+                    self.engine.input.consume(2);
+                }
+                [b'\r', _, ..] | [b'\n', ..] => return Err(Rejection::InvalidRequestLine),
+                // The first byte of a TLS record: no request line will ever follow.
+                [0x16, ..] => return Err(Rejection::TlsOverHttpError),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Reads the head and shows the request to the handler, whose decision is in `engine.state.reply` afterwards.
+fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
+    let mut parts = engine.split();
+    let bytes = parts.input.pending();
+    if bytes == b"\r" {
+        return Head::Incomplete { started: false };
+    }
+    let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
+    if connection.scan == Scan::default() {
+        if let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits) {
+            return show(connection, &mut parts, bytes, &raw);
+        }
+    }
+    // It is incomplete or wrong, or has many fields: the exact reader tells.
+    match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
+        Ok(None) => return Head::Incomplete { started: true },
+        Ok(Some(_)) => {}
+        Err(rejection) => return Head::Rejected(rejection),
+    }
+    connection.scan = Scan::default();
+    let mut many = Vec::new();
+    let slots = if parts.head_limits.fields > FIELD_SLOTS {
+        many.resize_with(parts.head_limits.fields, MaybeUninit::uninit);
+        &mut many[..]
+    } else {
+        &mut slots[..]
+    };
+    match head::parse(bytes, slots, parts.head_limits) {
+        Quick::Complete(raw) => show(connection, &mut parts, bytes, &raw),
+        // The readers disagree: refuse what one of them did not understand.
+        Quick::Incomplete | Quick::Unclear => Head::Rejected(Rejection::InvalidRequestHeader),
+    }
+}
+
+#[inline]
+fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
+    match show_checked(connection, parts, bytes, raw) {
+        Ok(()) => Head::Handled(HeadSize { len: raw.len, fields_size: raw.fields_size, fields: raw.fields.len() }),
+        Err(rejection) => Head::Rejected(rejection),
+    }
+}
+
+#[inline]
+fn show_checked(
+    connection: &mut Connection,
+    parts: &mut Parts<'_>,
+    bytes: &[u8],
+    raw: &RawHead<'_, '_>,
+) -> Result<(), Rejection> {
+    let method = Method::from_bytes(raw.method.as_bytes()).map_err(|_| Rejection::InvalidRequestLine)?;
+    let target = target::parse_str(raw.target, raw.method, parts.scratch)?;
+    let (facts, host) = examine(&method, raw.is_http11, &target, raw.fields)?;
+    connection.response_rate = None;
+    let state = &mut *parts.state;
+    state.begin(facts);
+    let request = Request {
+        method,
+        target,
+        headers: Headers::new(raw.fields),
+        host,
+        facts: &facts,
+        connection: &connection.info,
+        number: connection.number,
+    };
+    if let Some(observer) = parts.observer {
+        observer.request(&request);
+    }
+    let ahead = &bytes[raw.len..];
+    let Some(handler) = Engine::handler(parts.handler, parts.factory) else {
+        state.fail(&"it cannot be made anew after a panic");
+        return Ok(());
+    };
+    if !call(handler.as_mut(), &request, state, ahead) {
+        *parts.handler = None;
+        parts.state.handler_panicked();
+    }
+    Ok(())
+}
+
+/// Returns whether the handler came back.
+#[inline]
+fn call(handler: &mut dyn Handler, request: &Request<'_>, state: &mut ExchangeState, ahead: &[u8]) -> bool {
+    let exchange = AssertUnwindSafe((handler, Exchange { state, ahead }));
+    catch_unwind(move || {
+        let AssertUnwindSafe((handler, exchange)) = exchange;
+        let _outcome = handler.handle(request, exchange);
+    })
+    .is_ok()
+}
+
+impl ExchangeState {
+    /// Nothing that the handler had begun counts; the answer is 500.
+    pub(super) fn handler_panicked(&mut self) {
+        self.body_consumed = 0;
+        self.reply = Reply::Open;
+        self.fail(&"it panicked");
+    }
+}

@@ -1,0 +1,565 @@
+//! One client, whole, without a socket: bytes and the time go in, bytes and a deadline come out.
+//!
+//! ```text
+//!             ┌──────────────── kept alive ───────────────┐
+//!             ▼                                           │
+//!   ──► Head ──► Exchange (body in, response out, drain) ─┤
+//!         │          │            │                       ▼
+//!         │          └─► Tunnel ──┼──────────────► Closing ──► Lingering ──► over
+//!         └── refused, timed out ─┘                   └────────────────────► over
+//! ```
+//!
+//! Whoever owns a [`Connection`] lets it work in [`Turn`]s: it reads into [`Turn::read_buffer`], tells what happened,
+//! sends [`Turn::output`], and asks for [`Turn::fate`] and [`Turn::deadline`]. Between turns the connection owns
+//! memory only for what is split or stuck.
+
+mod active;
+mod engine;
+mod exchange;
+mod head;
+mod timers;
+mod tunnel;
+
+pub use engine::{Engine, HandlerFactory};
+
+use crate::buffer::{Input, Output};
+use crate::endpoint::MinDataRate;
+use crate::event::CloseReason;
+use crate::handler::{ConnectionId, ConnectionInfo};
+use crate::http1::head::Scan;
+use crate::http1::{Rejection, RequestFacts};
+use crate::mailbox::Letter;
+use crate::places::Place;
+use crate::timer::Time;
+use active::Active;
+use std::fmt;
+use std::io::IoSlice;
+use tunnel::Switched;
+
+/// A deadline that never comes.
+const NEVER: Time = Time::from_millis(u64::MAX);
+
+/// How much a lingering connection reads and throws away, so that its peer can see the last response (RFC 9112 §9.6).
+const LINGER_BYTES: usize = 1 << 20;
+
+/// One client's connection: what it has to remember between turns.
+pub struct Connection {
+    info: ConnectionInfo,
+    phase: Phase,
+    /// What came and is not consumed.
+    input: Input,
+    /// What is answered and not sent.
+    output: Output,
+    /// How far an incomplete head was checked.
+    scan: Scan,
+    /// When the phase has lasted too long.
+    timer: Time,
+    /// When the waiting output will have been too slow on average, in served time.
+    rate_deadline: Time,
+    /// When the kernel last took a byte, or the output began to wait, in served time.
+    last_taken: Time,
+    opened: Time,
+    place: Place,
+    /// A response rate that the handler asked for, until the next request.
+    response_rate: Option<Box<Option<MinDataRate>>>,
+    reason: Option<CloseReason>,
+    /// Requests so far.
+    number: u32,
+    endpoint: u16,
+    empty_lines: u8,
+    /// Whether the first byte of a request has come.
+    head_started: bool,
+    /// Whether the peer has sent its end.
+    ended: bool,
+    /// Whether there is more to do as soon as there is room for output.
+    has_more: bool,
+}
+
+enum Phase {
+    /// Between requests, or inside a head.
+    Head,
+    /// A request is being answered, or the rest of its body is drained.
+    Exchange(Box<Active>),
+    /// The protocol was changed.
+    Tunnel(Box<Switched>),
+    /// The output is sent, then it ends.
+    Closing(Ending),
+    /// Our side is closed; what still comes is thrown away.
+    Lingering { left: usize },
+    Over,
+}
+
+/// How a connection ends once its output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Nothing more can come: a plain close.
+    Plain,
+    /// The peer may still be sending: a close with unread input would reset the connection before it has read the
+    /// response.
+    Linger,
+    Abort,
+}
+
+/// What is to be done with the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Keep it.
+    Open,
+    /// Shut down the write side, then call [`Turn::on_write_shut`].
+    ShutWrite,
+    /// Close it.
+    Close,
+    /// Reset it.
+    Abort,
+}
+
+impl Connection {
+    /// A connection on the endpoint with that index, opened now.
+    #[must_use]
+    pub fn new(engine: &Engine, info: ConnectionInfo, endpoint: u16) -> Self {
+        Self::with_place(engine, info, endpoint, Place::default())
+    }
+
+    pub(crate) fn with_place(engine: &Engine, info: ConnectionInfo, endpoint: u16, place: Place) -> Self {
+        engine.counters(endpoint).accepted.add(1);
+        if let Some(observer) = engine.observer() {
+            observer.accepted(&info);
+        }
+        log::debug!(target: "stannel::connections", "39 connection {} accepted from {}", ConnectionId(info.id), info.peer);
+        Self {
+            info,
+            phase: Phase::Head,
+            input: Input::default(),
+            output: Output::default(),
+            scan: Scan::default(),
+            timer: engine.keep_alive_deadline(),
+            rate_deadline: Time::ZERO,
+            last_taken: Time::ZERO,
+            opened: engine.now(),
+            place,
+            response_rate: None,
+            reason: None,
+            number: 0,
+            endpoint,
+            empty_lines: 0,
+            head_started: false,
+            ended: false,
+            has_more: false,
+        }
+    }
+
+    /// Begins a turn. `key` is the connection's name within its loop, for letters from other threads.
+    #[inline]
+    pub fn turn<'a>(&'a mut self, engine: &'a mut Engine, key: usize) -> Turn<'a> {
+        engine.state.key = key;
+        if !self.input.is_empty() {
+            std::mem::swap(&mut self.input, &mut engine.input);
+        }
+        if !self.output.is_empty() {
+            std::mem::swap(&mut self.output, &mut engine.state.output);
+        }
+        Turn { connection: self, engine }
+    }
+
+    /// What is known of the peer.
+    #[must_use]
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+
+    /// Bytes of memory that it holds in buffers.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.phase {
+            Phase::Head => "Head",
+            Phase::Exchange(_) => "Exchange",
+            Phase::Tunnel(_) => "Tunnel",
+            Phase::Closing(_) => "Closing",
+            Phase::Lingering { .. } => "Lingering",
+            Phase::Over => "Over",
+        };
+        f.debug_struct("Connection").field("id", &self.info.id()).field("phase", &phase).finish_non_exhaustive()
+    }
+}
+
+/// A connection at work, with what its loop lends it: buffers, handler, settings.
+///
+/// The methods called `on_…` tell it what happened; the others ask what it wants. When the turn is dropped, the
+/// connection keeps what is left over.
+pub struct Turn<'a> {
+    connection: &'a mut Connection,
+    engine: &'a mut Engine,
+}
+
+impl Turn<'_> {
+    // ---- what happened
+
+    /// Where the next input goes; read into it, then call [`on_read`](Self::on_read).
+    #[inline]
+    pub fn read_buffer(&mut self) -> &mut [u8] {
+        let input = &mut self.engine.input;
+        let pending = input.len();
+        if pending > 0 {
+            input.reserve(pending.max(1024));
+        }
+        let spare = input.spare();
+        // The limit holds to within one small read.
+        match self.engine.state.limits.max_request_buffer_size {
+            Some(limit) if limit < pending + spare.len() => {
+                let room = limit.saturating_sub(pending).max(1024).min(spare.len());
+                &mut spare[..room]
+            }
+            _ => spare,
+        }
+    }
+
+    /// That many bytes came; 0 is the peer's end.
+    #[inline]
+    pub fn on_read(&mut self, count: usize) {
+        if count == 0 {
+            self.connection.ended = true;
+            if matches!(self.connection.phase, Phase::Lingering { .. }) {
+                self.connection.phase = Phase::Over;
+                return;
+            }
+        }
+        self.engine.input.received(count);
+        self.process();
+    }
+
+    /// The same for bytes that lie elsewhere.
+    pub fn on_bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let buffer = self.read_buffer();
+            let count = buffer.len().min(bytes.len());
+            buffer[..count].copy_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            self.on_read(count);
+        }
+    }
+
+    /// The peer's kernel took that many bytes of the output.
+    #[inline]
+    pub fn on_written(&mut self, count: usize) {
+        if count > 0 {
+            self.engine.state.output.advance(count);
+            self.connection.last_taken = self.engine.served();
+            if self.engine.state.output.is_empty() && matches!(self.connection.phase, Phase::Head) {
+                self.arm_keep_alive();
+            }
+        }
+    }
+
+    /// Goes on where the last turn had to stop for want of room; see [`has_more`](Self::has_more).
+    pub fn on_room(&mut self) {
+        self.process();
+    }
+
+    /// The write side is shut down.
+    pub fn on_write_shut(&mut self) {
+        if matches!(self.connection.phase, Phase::Closing(_)) {
+            self.connection.phase = if self.connection.ended {
+                Phase::Over
+            } else {
+                self.connection.timer = self.engine.now() + timers::LINGER_TIME;
+                Phase::Lingering { left: LINGER_BYTES }
+            };
+        }
+    }
+
+    /// Something came from another thread.
+    pub(crate) fn on_letter(&mut self, letter: Letter) {
+        match &self.connection.phase {
+            Phase::Exchange(active) if active.current.id == letter.id => self.exchange_letter(letter.content),
+            Phase::Tunnel(switched) if switched.id == letter.id => self.tunnel_letter(),
+            _ => return,
+        }
+        self.process();
+    }
+
+    /// The connection broke: everything is dropped.
+    pub fn on_disconnect(&mut self, reason: CloseReason) {
+        self.end_now(reason, Ending::Plain);
+        self.connection.phase = Phase::Over;
+    }
+
+    /// The server stops: no request after the current one; with none, it ends.
+    pub fn on_shutdown(&mut self) {
+        match &self.connection.phase {
+            Phase::Head if !self.connection.head_started && self.engine.input.is_empty() => {
+                self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            }
+            Phase::Tunnel(_) => self.tunnel_shutdown(),
+            _ => {}
+        }
+    }
+
+    /// The time for stopping is over.
+    pub fn on_shutdown_timeout(&mut self) {
+        self.connection.reason = None;
+        self.end_now(CloseReason::ShutdownTimeout, Ending::Abort);
+    }
+
+    // ---- what it wants
+
+    /// Whether it would take input now.
+    #[inline]
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        if self.connection.ended {
+            return false;
+        }
+        match self.connection.phase {
+            // A head is bounded by its own limits; the buffer's must not stop it from ever being complete.
+            Phase::Head if !self.connection.has_more => true,
+            Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) => {
+                !self.engine.state.limits.input_is_full(self.engine.input.len())
+            }
+            Phase::Closing(_) => false,
+            Phase::Lingering { .. } => true,
+            Phase::Over => false,
+        }
+    }
+
+    /// Whether there is output to send.
+    #[inline]
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.engine.state.output.is_empty()
+    }
+
+    /// The output, if it lies in one piece.
+    #[inline]
+    #[must_use]
+    pub fn output(&self) -> Option<&[u8]> {
+        self.engine.state.output.single()
+    }
+
+    /// The output in pieces, from its beginning; returns how many slices were filled.
+    pub fn output_slices<'s>(&'s self, slices: &mut [IoSlice<'s>]) -> usize {
+        self.engine.state.output.slices(slices)
+    }
+
+    /// Appends a copy of the output to `target`.
+    pub fn copy_output(&self, target: &mut Vec<u8>) {
+        self.engine.state.output.copy_to(target);
+    }
+
+    /// Whether it stopped for want of room, and there is room now: call [`on_room`](Self::on_room), when others had
+    /// their turn.
+    #[inline]
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.connection.has_more && !self.output_is_full()
+    }
+
+    /// What is to be done with the socket now.
+    #[inline]
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match self.connection.phase {
+            Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) | Phase::Lingering { .. } => Fate::Open,
+            Phase::Closing(Ending::Abort) => Fate::Abort,
+            Phase::Closing(_) if self.has_output() => Fate::Open,
+            Phase::Closing(Ending::Plain) => Fate::Close,
+            Phase::Closing(Ending::Linger) => Fate::ShutWrite,
+            Phase::Over => Fate::Close,
+        }
+    }
+
+    /// Tells the counters and the observer that it is over. Call it once, when the socket is closed.
+    pub fn closed(&mut self) {
+        self.drop_work();
+        let connection = &mut *self.connection;
+        let reason = connection.reason.unwrap_or(CloseReason::ClientClosed);
+        let lasted = self.engine.now().since(connection.opened);
+        self.engine.counters(connection.endpoint).connection_closed(lasted, reason);
+        if let Some(observer) = self.engine.observer() {
+            observer.closed(&connection.info, reason);
+        }
+        log::debug!(target: "stannel::connections", "2 connection {} stopped: {reason:?}", ConnectionId(connection.info.id));
+    }
+
+    // ---- the machine
+
+    /// Goes on as far as input and room for output reach.
+    #[inline]
+    fn process(&mut self) {
+        let before = self.engine.state.output.len();
+        self.engine.state.turn_start = before;
+        self.connection.has_more = false;
+        loop {
+            let goes_on = match self.connection.phase {
+                Phase::Head => self.next_request(),
+                Phase::Exchange(_) => self.run_exchange(),
+                Phase::Tunnel(_) => self.run_tunnel(),
+                Phase::Closing(_) | Phase::Lingering { .. } | Phase::Over => {
+                    self.discard_input();
+                    false
+                }
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        self.output_grew(before);
+    }
+
+    fn output_is_full(&self) -> bool {
+        let unsent = self.engine.state.output.len();
+        self.engine.state.limits.output_is_full(unsent)
+    }
+
+    fn discard_input(&mut self) {
+        let count = self.engine.input.len();
+        self.engine.input.consume(count);
+        if let Phase::Lingering { left } = &mut self.connection.phase {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                self.connection.phase = Phase::Over;
+            }
+        }
+    }
+
+    /// Refuses the request at hand: an answer of our own, then the end. Nothing of its response was begun.
+    fn reject(&mut self, rejection: Rejection) {
+        let connection = &mut *self.connection;
+        let input = self.engine.input.pending();
+        let first_bytes = &input[..input.len().min(128)];
+        log::debug!(
+            target: "stannel::bad_requests",
+            "17 connection {} bad request: {rejection}: {}",
+            ConnectionId(connection.info.id),
+            crate::event::Escaped(first_bytes)
+        );
+        if let Some(observer) = self.engine.observer() {
+            observer.rejected(&connection.info, rejection, first_bytes);
+        }
+        self.engine.state.current.close = true;
+        self.engine.state.put_error(rejection.status());
+        self.engine.counters(connection.endpoint).responses.add(1);
+        if let Some(observer) = self.engine.observer() {
+            observer.response(&connection.info, connection.number, rejection.status());
+        }
+        connection.reason.get_or_insert(CloseReason::Rejected(rejection));
+        self.close_after_output(Ending::Linger);
+    }
+
+    /// Refuses a request whose head is not even known.
+    fn reject_head(&mut self, rejection: Rejection) {
+        self.engine.state.begin(RequestFacts { is_http11: true, ..RequestFacts::default() });
+        self.reject(rejection);
+    }
+
+    /// The exchange is over: on to the next one, or to the end.
+    #[inline]
+    fn finish_exchange(&mut self) {
+        let engine = &mut *self.engine;
+        let connection = &mut *self.connection;
+        let current = &mut engine.state.current;
+        if let Some(status) = current.status {
+            engine.counters[usize::from(connection.endpoint)].responses.add(1);
+            if let Some(observer) = &engine.observer {
+                observer.response(&connection.info, connection.number, status);
+            }
+        }
+        if current.overrides.is_some() {
+            connection.response_rate = current.overrides.take().map(|overrides| Box::new(overrides.response_rate));
+        }
+        if current.close || engine.is_draining {
+            let facts = current.facts;
+            let client_is_done = connection.ended || (!facts.keeps_alive && !facts.is_connect);
+            let reason = if current.close { CloseReason::Finished } else { CloseReason::ServerStopped };
+            connection.reason.get_or_insert(reason);
+            let ending = if client_is_done && engine.input.is_empty() { Ending::Plain } else { Ending::Linger };
+            self.close_after_output(ending);
+            return;
+        }
+        log::debug!(target: "stannel::connections", "9 connection {} kept alive", ConnectionId(connection.info.id));
+        connection.phase = Phase::Head;
+        connection.head_started = false;
+        connection.scan = Scan::default();
+        connection.empty_lines = 0;
+        connection.timer = engine.keep_alive_deadline();
+    }
+
+    /// What is written is still sent, then the connection ends.
+    fn close_after_output(&mut self, ending: Ending) {
+        let ending = if ending == Ending::Linger && self.connection.ended { Ending::Plain } else { ending };
+        self.drop_work();
+        self.connection.phase = Phase::Closing(ending);
+        self.connection.timer = NEVER;
+        self.ending_output();
+        self.discard_input();
+    }
+
+    /// Ends it as `ending` says, for `reason` unless there was one before.
+    fn end_now(&mut self, reason: CloseReason, ending: Ending) {
+        self.connection.reason.get_or_insert(reason);
+        self.close_after_output(ending);
+    }
+
+    /// Tells whoever works on the current exchange that it is over.
+    fn drop_work(&mut self) {
+        match std::mem::replace(&mut self.connection.phase, Phase::Over) {
+            Phase::Exchange(active) => self.drop_active(active),
+            Phase::Tunnel(switched) => {
+                self.engine.counters(self.connection.endpoint).upgraded_closed.add(1);
+                drop(switched);
+            }
+            other => self.connection.phase = other,
+        }
+    }
+
+    fn arm_keep_alive(&mut self) {
+        if !self.connection.head_started {
+            self.connection.timer = self.engine.keep_alive_deadline();
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let connection = &mut *self.connection;
+        let engine = &mut *self.engine;
+        if let Phase::Exchange(active) = &mut connection.phase {
+            active.current.head_start = None;
+        }
+        let swapped = connection.input.capacity() > 0;
+        if engine.input.is_empty() {
+            if swapped {
+                engine.input = std::mem::take(&mut connection.input);
+            }
+        } else if swapped {
+            std::mem::swap(&mut connection.input, &mut engine.input);
+        } else {
+            connection.input = engine.input.split_off();
+        }
+        let output = &mut engine.state.output;
+        let swapped = connection.output.capacity() > 0;
+        if output.is_empty() {
+            if swapped {
+                *output = std::mem::take(&mut connection.output);
+            }
+            output.trim();
+        } else if swapped {
+            std::mem::swap(&mut connection.output, output);
+        } else {
+            connection.output = std::mem::take(output);
+            connection.output.shrink();
+        }
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! Deadlines: one for the phase, one for the output.
+
+use super::active::Active;
+use super::{Connection, Ending, Fate, NEVER, Phase, Turn};
+use crate::endpoint::MinDataRate;
+use crate::event::CloseReason;
+use crate::http1::Rejection;
+use crate::timer::Time;
+use std::time::Duration;
+
+/// How long a lingering connection waits for its peer's end.
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
+
+impl Turn<'_> {
+    /// When [`on_timer`](Self::on_timer) has to be called at the latest, if nothing happens before.
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let mut deadline = self.connection.timer;
+        if self.has_output() {
+            deadline = deadline.min(self.output_deadline());
+        }
+        (deadline != NEVER).then_some(deadline)
+    }
+
+    /// Time has passed: ends what has waited too long.
+    pub fn on_timer(&mut self) {
+        let now = self.engine.now();
+        if self.has_output() && now >= self.output_deadline() && self.fate() == Fate::Open {
+            log::debug!(
+                target: "stannel::connections",
+                "28 connection {} response too slow",
+                crate::handler::ConnectionId(self.connection.info.id)
+            );
+            self.end_now(CloseReason::ResponseTooSlow, Ending::Abort);
+            return;
+        }
+        if now < self.connection.timer {
+            return;
+        }
+        match self.connection.phase {
+            Phase::Head if self.connection.head_started => {
+                // RFC 9110 §15.5.9.
+                self.reject_head(Rejection::RequestHeadersTimeout);
+            }
+            // A response that is still being read is no idleness.
+            Phase::Head if self.has_output() => self.connection.timer = self.engine.keep_alive_deadline(),
+            Phase::Head => self.end_now(CloseReason::KeepAliveTimeout, Ending::Plain),
+            Phase::Exchange(_) => self.body_timed_out(),
+            Phase::Lingering { .. } => self.connection.phase = Phase::Over,
+            Phase::Tunnel(_) | Phase::Closing(_) | Phase::Over => self.connection.timer = NEVER,
+        }
+        self.output_grew(0);
+    }
+
+    /// When the waiting output has to be given up, in real time.
+    fn output_deadline(&self) -> Time {
+        let connection = &*self.connection;
+        let stall = self.engine.state.limits.response_stall_timeout;
+        let stall = stall.map_or(NEVER, |stall| connection.last_taken + stall);
+        let rate = if matches!(connection.phase, Phase::Tunnel(_)) || self.response_rate().is_none() {
+            NEVER
+        } else {
+            connection.rate_deadline
+        };
+        let served = stall.min(rate);
+        if served == NEVER { NEVER } else { self.engine.real(served) }
+    }
+
+    fn response_rate(&self) -> Option<MinDataRate> {
+        let limits = &self.engine.state.limits;
+        match &self.connection.phase {
+            Phase::Exchange(active) => Active::response_rate(active, limits),
+            _ => self.connection.response_rate.as_deref().map_or(limits.min_response_data_rate, |rate| *rate),
+        }
+    }
+
+    /// The output held `before` bytes when the turn's work began. Kestrel's rule: each flush may take the grace from
+    /// now, or as long as its bytes need behind those before it.
+    #[inline]
+    pub(super) fn output_grew(&mut self, before: usize) {
+        let after = self.engine.state.output.len();
+        if after <= before {
+            return;
+        }
+        if before == 0 {
+            self.connection.last_taken = self.engine.served();
+        }
+        if let Some(rate) = self.response_rate() {
+            allow(self.connection, self.engine.served(), rate, (after - before) as u64);
+        }
+    }
+
+    /// The connection ends: what is left of the output is held to the same rule as one more byte.
+    pub(super) fn ending_output(&mut self) {
+        if self.has_output() {
+            if let Some(rate) = self.response_rate() {
+                allow(self.connection, self.engine.served(), rate, 1);
+            }
+        }
+    }
+}
+
+/// The grace counts once from now and never adds up; the credit of earlier, faster writes is kept.
+#[inline]
+fn allow(connection: &mut Connection, now: Time, rate: MinDataRate, bytes: u64) {
+    let need = Duration::from_millis(rate.millis_for(bytes));
+    let from_now = now + rate.grace_period().max(need);
+    connection.rate_deadline = from_now.max(connection.rate_deadline + need);
+}
+
+impl super::Engine {
+    /// The real time at which the served time will be that.
+    pub(super) fn real(&self, served: Time) -> Time {
+        served + Duration::from_millis(self.stalled_millis())
+    }
+}

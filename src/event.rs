@@ -1,0 +1,309 @@
+//! What happens, told to whoever wants to know: an observer's hooks, counters, log events.
+
+use crate::handler::{ConnectionInfo, Request};
+use crate::http1::Rejection;
+use http::StatusCode;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Hooks that are called on the loops' threads as things happen; they must be quick and never block.
+///
+/// ```
+/// use stannel::{ConnectionInfo, Observer, Rejection, ServerOptions};
+/// use std::sync::Arc;
+///
+/// struct Refusals;
+///
+/// impl Observer for Refusals {
+///     fn rejected(&self, connection: &ConnectionInfo, reason: Rejection, first_bytes: &[u8]) {
+///         eprintln!("{}: {reason}: {}", connection.peer(), first_bytes.escape_ascii());
+///     }
+/// }
+///
+/// let mut options = ServerOptions::default();
+/// options.observer = Some(Arc::new(Refusals));
+/// ```
+pub trait Observer: Send + Sync {
+    /// A connection was accepted.
+    fn accepted(&self, connection: &ConnectionInfo) {
+        let _ = connection;
+    }
+
+    /// The handler is about to see a request.
+    fn request(&self, request: &Request<'_>) {
+        let _ = request;
+    }
+
+    /// A response is complete, or cut off; `number` counts the requests of the connection from 1 on.
+    fn response(&self, connection: &ConnectionInfo, number: u32, status: StatusCode) {
+        let _ = (connection, number, status);
+    }
+
+    /// A request was refused. `first_bytes` are at most 128 bytes of what was not consumed yet: peer's bytes, to be
+    /// escaped before they are shown.
+    fn rejected(&self, connection: &ConnectionInfo, reason: Rejection, first_bytes: &[u8]) {
+        let _ = (connection, reason, first_bytes);
+    }
+
+    /// A connection ended.
+    fn closed(&self, connection: &ConnectionInfo, reason: CloseReason) {
+        let _ = (connection, reason);
+    }
+}
+
+macro_rules! close_reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $error_type:expr;)+) => {
+        /// Why a connection ended. The first reason counts, except that the abort at the end of a stop replaces it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum CloseReason {
+            $($(#[doc = $doc])+ $name,)+
+            /// A request was refused.
+            Rejected(Rejection),
+        }
+
+        impl CloseReason {
+            /// The `error.type` of the connection's metrics; `None` for an ending without error.
+            #[must_use]
+            pub const fn error_type(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => $error_type,)+
+                    Self::Rejected(rejection) => Some(rejection.error_type()),
+                }
+            }
+        }
+    };
+}
+
+close_reasons! {
+    /// The client closed between requests.
+    ClientClosed = None;
+    /// Either side asked for it with `Connection: close`.
+    Finished = None;
+    /// The server stops.
+    ServerStopped = None;
+    /// No request came within `keep_alive_timeout`.
+    KeepAliveTimeout = Some("keep_alive_timeout");
+    /// The client took the response too slowly.
+    ResponseTooSlow = Some("min_response_data_rate");
+    /// The client reset the connection, or it broke.
+    Reset = Some("connection_reset");
+    /// The client closed inside the head of a request.
+    EndInsideHead = Some("invalid_request_headers");
+    /// The rest of the request body did not come in time.
+    DrainTimeout = Some("server_timeout");
+    /// The handler or a body source failed after the response had started.
+    ErrorAfterStartingResponse = Some("error_after_starting_response");
+    /// The handler wrote more or less than it had promised.
+    ContentLengthMismatch = Some("response_content_length_mismatch");
+    /// The handler aborted the connection.
+    AbortedByHandler = Some("aborted_by_app");
+    /// It was still busy when `shutdown_timeout` was over.
+    ShutdownTimeout = Some("app_shutdown_timeout");
+    /// An operation of the system failed.
+    IoError = Some("io_error");
+}
+
+/// Upper bounds of the buckets of [`EndpointMetrics::connection_duration`], in seconds; a last bucket has none.
+pub const DURATION_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
+/// The `error.type` values that are counted one by one; anything else is `other_error`.
+const ERROR_TYPES: [&str; 21] = [
+    "invalid_request_line",
+    "invalid_http_version",
+    "invalid_request_headers",
+    "max_request_headers_total_size_exceeded",
+    "max_request_header_count_exceeded",
+    "max_request_body_size_exceeded",
+    "request_headers_timeout",
+    "min_request_body_data_rate",
+    "min_response_data_rate",
+    "unexpected_end_of_request_content",
+    "keep_alive_timeout",
+    "connection_reset",
+    "error_after_starting_response",
+    "response_content_length_mismatch",
+    "aborted_by_app",
+    "app_shutdown_timeout",
+    "server_timeout",
+    "max_concurrent_connections_exceeded",
+    "tls_not_supported",
+    "io_error",
+    "other_error",
+];
+
+/// A counter that one loop writes and anybody reads: no locked instruction is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one loop counts for one endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) accepted: Counter,
+    pub(crate) rejected: Counter,
+    pub(crate) closed: Counter,
+    pub(crate) upgraded: Counter,
+    pub(crate) upgraded_closed: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) responses: Counter,
+    duration_buckets: [Counter; DURATION_BOUNDS.len() + 1],
+    duration_millis: Counter,
+    errors: [Counter; ERROR_TYPES.len()],
+}
+
+impl Counters {
+    pub(crate) fn connection_closed(&self, lasted: Duration, reason: CloseReason) {
+        self.closed.add(1);
+        let seconds = lasted.as_secs_f64();
+        let bucket = DURATION_BOUNDS.iter().position(|&bound| seconds <= bound).unwrap_or(DURATION_BOUNDS.len());
+        self.duration_buckets[bucket].add(1);
+        self.duration_millis.add(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX));
+        if let Some(error_type) = reason.error_type() {
+            self.count_error(error_type);
+        }
+    }
+
+    pub(crate) fn connection_rejected(&self) {
+        self.rejected.add(1);
+        self.count_error("max_concurrent_connections_exceeded");
+    }
+
+    fn count_error(&self, error_type: &str) {
+        let index = ERROR_TYPES.iter().position(|&known| known == error_type).unwrap_or(ERROR_TYPES.len() - 1);
+        self.errors[index].add(1);
+    }
+}
+
+/// The counters of a server at one moment, endpoint by endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// One entry per bound address, in the order of [`BoundServer::addresses`](crate::BoundServer::addresses).
+    pub endpoints: Vec<EndpointMetrics>,
+}
+
+impl Metrics {
+    /// All endpoints together.
+    #[must_use]
+    pub fn total(&self) -> EndpointMetrics {
+        self.endpoints.iter().fold(EndpointMetrics::default(), |mut total, endpoint| {
+            total.add(endpoint);
+            total
+        })
+    }
+}
+
+/// The counters of one endpoint, all loops together.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct EndpointMetrics {
+    /// The address as [`BoundServer::addresses`](crate::BoundServer::addresses) tells it.
+    pub address: String,
+    /// Connections that are open now, upgraded ones included (`active_connections`).
+    pub active_connections: u64,
+    /// Connections accepted so far.
+    pub accepted_connections: u64,
+    /// Connections closed at once because of `max_concurrent_connections` (`rejected_connections`).
+    pub rejected_connections: u64,
+    /// Upgraded connections that are open now (`upgraded_connections`).
+    pub upgraded_connections: u64,
+    /// Requests that the handler saw.
+    pub requests: u64,
+    /// Final responses whose head was made, those of rejections included.
+    pub responses: u64,
+    /// Ended connections by how long they lasted: one count per bound in [`DURATION_BOUNDS`], and one for longer
+    /// (`connection.duration`).
+    pub connection_duration: Vec<u64>,
+    /// The sum of these durations.
+    pub connection_duration_sum: Duration,
+    /// Connections that ended in an error, by `error.type`; only those that happened.
+    pub errors: Vec<(&'static str, u64)>,
+}
+
+impl EndpointMetrics {
+    pub(crate) fn add_counters(&mut self, counters: &Counters) {
+        // Ends are read before beginnings, so that no difference falls below zero.
+        let closed = counters.closed.get();
+        let upgraded_closed = counters.upgraded_closed.get();
+        let accepted = counters.accepted.get();
+        let errors = ERROR_TYPES.iter().zip(&counters.errors).map(|(&name, counter)| (name, counter.get()));
+        self.add(&Self {
+            address: String::new(),
+            active_connections: accepted.wrapping_sub(closed),
+            accepted_connections: accepted,
+            rejected_connections: counters.rejected.get(),
+            upgraded_connections: counters.upgraded.get().wrapping_sub(upgraded_closed),
+            requests: counters.requests.get(),
+            responses: counters.responses.get(),
+            connection_duration: counters.duration_buckets.iter().map(Counter::get).collect(),
+            connection_duration_sum: Duration::from_millis(counters.duration_millis.get()),
+            errors: errors.filter(|&(_, count)| count > 0).collect(),
+        });
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.active_connections += other.active_connections;
+        self.accepted_connections += other.accepted_connections;
+        self.rejected_connections += other.rejected_connections;
+        self.upgraded_connections += other.upgraded_connections;
+        self.requests += other.requests;
+        self.responses += other.responses;
+        self.connection_duration.resize(DURATION_BOUNDS.len() + 1, 0);
+        for (sum, count) in self.connection_duration.iter_mut().zip(&other.connection_duration) {
+            *sum += count;
+        }
+        self.connection_duration_sum += other.connection_duration_sum;
+        for &(name, count) in &other.errors {
+            match self.errors.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += count,
+                None => self.errors.push((name, count)),
+            }
+        }
+    }
+}
+
+/// Peer bytes for a log line: escaped, at most 128 of them.
+pub(crate) struct Escaped<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0[..self.0.len().min(128)].escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CloseReason, Counters, EndpointMetrics};
+    use crate::http1::Rejection;
+    use std::time::Duration;
+
+    #[test]
+    fn counters_add_up_over_loops() {
+        let loops = [Counters::default(), Counters::default()];
+        for counters in &loops {
+            counters.accepted.add(2);
+            counters.connection_closed(
+                Duration::from_millis(15),
+                CloseReason::Rejected(Rejection::RequestHeadersTimeout),
+            );
+        }
+        loops[0].connection_rejected();
+        let mut total = EndpointMetrics::default();
+        loops.iter().for_each(|counters| total.add_counters(counters));
+        assert_eq!((total.accepted_connections, total.active_connections, total.rejected_connections), (4, 2, 1));
+        assert_eq!(total.connection_duration[1], 2);
+        assert_eq!(total.errors, [("max_concurrent_connections_exceeded", 1), ("request_headers_timeout", 2)]);
+    }
+}
