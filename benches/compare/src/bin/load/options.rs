@@ -46,6 +46,7 @@ pub enum Length {
 #[derive(Debug, Clone, Copy)]
 pub enum Fields {
     Host,
+    Benchmark,
     Browser,
 }
 
@@ -70,7 +71,7 @@ impl Options {
             size: 1 << 20,
             hold: Duration::from_secs(1),
             pid: None,
-            fields: Fields::Host,
+            fields: Fields::Benchmark,
             output: Output::Text,
         };
         let mut parser = Parser::from_env();
@@ -87,6 +88,7 @@ impl Options {
                 Arg::Long("size") => options.size = parser.value()?.parse()?,
                 Arg::Long("hold") => options.hold = seconds(&parser.value()?.string()?)?,
                 Arg::Long("pid") => options.pid = Some(parser.value()?.parse()?),
+                Arg::Long("fields") => options.fields = Fields::from_name(&parser.value()?.string()?)?,
                 Arg::Long("browser") => options.fields = Fields::Browser,
                 Arg::Long("json") => options.output = Output::Json,
                 Arg::Short('h') | Arg::Long("help") => {
@@ -136,6 +138,17 @@ impl Mode {
     ];
 }
 
+impl Fields {
+    fn from_name(name: &str) -> Result<Self, lexopt::Error> {
+        match name {
+            "host" => Ok(Self::Host),
+            "benchmark" => Ok(Self::Benchmark),
+            "browser" => Ok(Self::Browser),
+            _ => Err(format!("{name} is none of host, benchmark and browser").into()),
+        }
+    }
+}
+
 fn at_least_one(number: usize) -> Result<usize, lexopt::Error> {
     if number == 0 {
         Err("at least one is needed".into())
@@ -169,5 +182,7 @@ options:
   --size BYTES          (1048576)
   --hold S              idle: how long before memory is read (1)
   --pid PID             the server's process
-  --browser             ten fields as a browser sends them
+  --fields NAME         of the request: host (that one alone), benchmark (three, as the TechEmpower
+                        benchmarks send them, the default) or browser (ten, as a browser sends them)
+  --browser             the same as --fields browser
   --json                one line of JSON";

@@ -43,14 +43,16 @@ impl Request {
         });
 
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", options.address);
-        if let Fields::Browser = options.fields {
-            head.push_str(BROWSER_FIELDS);
-        }
-        if options.mode == Mode::Churn {
-            head.push_str("Connection: close\r\n");
-        } else if let Fields::Browser = options.fields {
-            head.push_str("Connection: keep-alive\r\n");
-        }
+        head.push_str(match options.fields {
+            Fields::Host => "",
+            Fields::Benchmark => BENCHMARK_FIELDS,
+            Fields::Browser => BROWSER_FIELDS,
+        });
+        head.push_str(match (options.mode, options.fields) {
+            (Mode::Churn, _) => "Connection: close\r\n",
+            (_, Fields::Host) => "",
+            (_, Fields::Benchmark | Fields::Browser) => "Connection: keep-alive\r\n",
+        });
         if let Some(body) = &body {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
@@ -69,6 +71,10 @@ impl Request {
 fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|index| b'a' + (index % 23) as u8).collect()
 }
+
+/// With `Host` and `Connection` what the TechEmpower plaintext benchmark sends.
+const BENCHMARK_FIELDS: &str =
+    "Accept: text/plain,text/html;q=0.9,application/xhtml+xml;q=0.9,application/xml;q=0.8,*/*;q=0.7\r\n";
 
 /// With `Host` and `Connection` ten fields, as a desktop browser sends them to a site that it has seen before.
 const BROWSER_FIELDS: &str = "\
