@@ -34,7 +34,17 @@ pub struct Shared {
     pub tally: Tally,
     pub latencies: Histogram,
     pub mode: Mode,
+    /// Who begins the next batch on a connection that has its answers.
+    pub next: Next,
     clock: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The connection, at once.
+    AtOnce,
+    /// The engine, when a request is due.
+    WhenDue,
 }
 
 /// How many requests may still begin.
@@ -83,11 +93,17 @@ impl Shared {
             tally: Tally::default(),
             latencies: Histogram::new(),
             mode: options.mode,
+            next: if options.rate.is_some() {
+                Next::WhenDue
+            } else {
+                Next::AtOnce
+            },
             clock: Instant::now(),
         }
     }
 
-    fn now(&self) -> u64 {
+    /// Nanoseconds since the start.
+    pub fn now(&self) -> u64 {
         self.clock.elapsed().as_nanos() as u64
     }
 }
@@ -102,26 +118,38 @@ impl Budget {
 }
 
 impl Connection {
-    /// Connects and sends the first batch, if the budget has one.
+    /// Connects and, unless the engine decides when, sends the first batch; nothing if the budget has none.
     pub fn open(address: SocketAddr, shared: &mut Shared) -> Result<Option<Self>, Trouble> {
-        let requests = shared.budget.take(shared.depth());
-        if requests == 0 {
+        let requests = match shared.next {
+            Next::AtOnce => shared.budget.take(shared.depth()),
+            Next::WhenDue => 0,
+        };
+        if requests == 0 && shared.next == Next::AtOnce {
             return Ok(None);
         }
         let began = shared.now();
         let socket = connect(address, shared.mode)?;
-        let to_send = requests * shared.request.length;
+        let answers = Answers::default();
         let mut connection = Self {
             socket,
-            answers: Answers::default(),
-            to_send,
+            answers,
+            to_send: 0,
             sent: 0,
-            outstanding: requests,
+            outstanding: 0,
             began,
         };
         // On the loopback interface the handshake is over when connect returns, mostly.
-        connection.send(shared)?;
+        connection.begin(requests, began, shared)?;
         Ok(Some(connection))
+    }
+
+    /// Begins the next batch, as of the time `began`.
+    pub fn begin(&mut self, requests: usize, began: u64, shared: &mut Shared) -> Result<(), Trouble> {
+        self.outstanding = requests;
+        self.to_send = requests * shared.request.length;
+        self.sent = 0;
+        self.began = began;
+        self.send(shared)
     }
 
     pub fn socket(&self) -> &OwnedFd {
@@ -191,11 +219,13 @@ impl Connection {
         if self.sent < self.to_send {
             return Err(Trouble::Answer(Fault::Framing("an answer before the request was sent")));
         }
-        self.outstanding = shared.budget.take(shared.depth());
-        self.to_send = self.outstanding * shared.request.length;
-        self.sent = 0;
-        self.began = now;
-        self.send(shared)
+        match shared.next {
+            Next::AtOnce => {
+                let requests = shared.budget.take(shared.depth());
+                self.begin(requests, now, shared)
+            }
+            Next::WhenDue => Ok(()),
+        }
     }
 
     fn end(&mut self, shared: &mut Shared) -> Result<Progress, Trouble> {

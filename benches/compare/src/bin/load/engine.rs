@@ -24,8 +24,19 @@ struct Engine {
     slots: Vec<Option<Connection>>,
     shared: Shared,
     server: Option<Process>,
+    pace: Option<Pace>,
     /// The first few troubles in words; the rest is only counted.
     troubles: Vec<String>,
+}
+
+/// Begins requests at even distances, whatever the server does: one that is slow for a while finds them waiting, and
+/// their latency says so.
+struct Pace {
+    /// Nanoseconds from one request to the next.
+    distance: f64,
+    begun: u64,
+    /// Slots whose connection waits for something to do.
+    idle: Vec<usize>,
 }
 
 /// The state of all clocks and counters at one moment.
@@ -44,6 +55,11 @@ impl Engine {
             slots: (0..options.connections).map(|_| None).collect(),
             shared: Shared::new(options),
             server: options.pid.map(Process::new),
+            pace: options.rate.map(|rate| Pace {
+                distance: 1e9 / rate,
+                begun: 0,
+                idle: Vec::new(),
+            }),
             troubles: Vec::new(),
         })
     }
@@ -63,6 +79,7 @@ impl Engine {
         }
         let end = self.reading()?;
         let latencies = [0.5, 0.99, 0.999].map(|part| self.shared.latencies.percentile(part));
+        self.pace = None;
         // Whatever is under way is still waited for: an answer that never comes is an error too.
         self.shared.budget.limit = self.shared.budget.issued;
         self.run_to_the_end()?;
@@ -84,6 +101,7 @@ impl Engine {
 
     fn run_until(&mut self, end: Instant) -> io::Result<()> {
         while Instant::now() < end && !self.is_hopeless() {
+            self.begin_due()?;
             self.step()?;
         }
         Ok(())
@@ -101,17 +119,46 @@ impl Engine {
         self.shared.tally.failed >= HOPELESS
     }
 
+    fn begin_due(&mut self) -> io::Result<()> {
+        while let Some(pace) = &mut self.pace {
+            let due = (pace.begun as f64 * pace.distance) as u64;
+            if due > self.shared.now() {
+                break;
+            }
+            let Some(slot) = pace.idle.pop() else { break };
+            pace.begun += 1;
+            let Some(connection) = &mut self.slots[slot] else {
+                continue;
+            };
+            self.shared.budget.issued += 1;
+            if let Err(trouble) = connection.begin(1, due, &mut self.shared) {
+                self.note(1, &trouble);
+                self.slots[slot] = None;
+                self.open(slot)?;
+            }
+        }
+        Ok(())
+    }
+
     fn step(&mut self) -> io::Result<()> {
         let mut events = [Event {
             flags: EventFlags::empty(),
             data: EventData::new_u64(0),
         }; EVENTS_PER_WAIT];
-        let count = match epoll::wait(&self.epoll, &mut events[..], Some(&STALL)) {
+        if self.slots.iter().all(Option::is_none) {
+            return Err(io::Error::other(format!(
+                "no connection is left: {}",
+                self.troubles.join(", ")
+            )));
+        }
+        // No timer is fine enough to wait for the next request that is due, and the core is the load's own.
+        let timeout = if self.pace.is_some() { &AT_ONCE } else { &STALL };
+        let count = match epoll::wait(&self.epoll, &mut events[..], Some(timeout)) {
             Ok(count) => count,
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if count == 0 {
+        if count == 0 && self.pace.is_none() {
             let waiting = self
                 .slots
                 .iter()
@@ -134,7 +181,15 @@ impl Engine {
         };
         let outstanding = connection.outstanding();
         match connection.turn(flags, &mut self.shared) {
-            Ok(Progress::Open) => return Ok(()),
+            Ok(Progress::Open) => {
+                if let Some(pace) = &mut self.pace
+                    && outstanding > 0
+                    && connection.outstanding() == 0
+                {
+                    pace.idle.push(slot);
+                }
+                return Ok(());
+            }
             Ok(Progress::Over) => {}
             Err(trouble) => self.note(outstanding, &trouble),
         }
@@ -153,6 +208,9 @@ impl Engine {
                     INTEREST,
                 )?;
                 self.slots[slot] = Some(connection);
+                if let Some(pace) = &mut self.pace {
+                    pace.idle.push(slot);
+                }
             }
             Ok(None) => {}
             Err(trouble) => self.note((self.shared.budget.issued - issued) as usize, &trouble),
@@ -178,6 +236,7 @@ impl Engine {
 }
 
 const EVENTS_PER_WAIT: usize = 256;
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 const STALL: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 const HOPELESS: u64 = 1000;
 const TROUBLES_IN_WORDS: usize = 5;

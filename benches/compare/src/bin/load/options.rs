@@ -16,6 +16,8 @@ pub struct Options {
     pub length: Length,
     /// Time before anything is counted; only with `Length::Seconds`.
     pub warm_up: Duration,
+    /// Requests a second over all connections, instead of as many as possible.
+    pub rate: Option<f64>,
     /// Bytes of a request's or an answer's body, for the modes that have one.
     pub size: usize,
     /// How long idle connections stay open before memory is read.
@@ -68,6 +70,7 @@ impl Options {
             depth: 1,
             length: Length::Seconds(Duration::from_secs(3)),
             warm_up: Duration::ZERO,
+            rate: None,
             size: 1 << 20,
             hold: Duration::from_secs(1),
             pid: None,
@@ -85,6 +88,7 @@ impl Options {
                 Arg::Long("requests") => options.length = Length::Requests(parser.value()?.parse()?),
                 Arg::Long("seconds") => options.length = Length::Seconds(seconds(&parser.value()?.string()?)?),
                 Arg::Long("warm-up") => options.warm_up = seconds(&parser.value()?.string()?)?,
+                Arg::Long("rate") => options.rate = Some(parser.value()?.parse()?),
                 Arg::Long("size") => options.size = parser.value()?.parse()?,
                 Arg::Long("hold") => options.hold = seconds(&parser.value()?.string()?)?,
                 Arg::Long("pid") => options.pid = Some(parser.value()?.parse()?),
@@ -102,6 +106,14 @@ impl Options {
         options.depth = depth.unwrap_or(if options.mode == Mode::Pipelined { 16 } else { 1 });
         if options.mode != Mode::Pipelined && options.depth != 1 {
             return Err("--depth belongs to the mode pipelined".into());
+        }
+        if let Some(rate) = options.rate {
+            if options.mode != Mode::KeepAlive || !matches!(options.length, Length::Seconds(_)) {
+                return Err("--rate belongs to the mode keep-alive with --seconds".into());
+            }
+            if !rate.is_finite() || rate <= 0.0 {
+                return Err("--rate must be above zero".into());
+            }
         }
         Ok(options)
     }
@@ -179,6 +191,8 @@ options:
   --requests N          stop after so many answers
   --seconds S           or after so long (3)
   --warm-up S           before anything is counted, with --seconds (0)
+  --rate R              keep-alive: R requests a second instead of as many as possible, latency
+                        counted from when a request was due, whether or not it could be sent
   --size BYTES          (1048576)
   --hold S              idle: how long before memory is read (1)
   --pid PID             the server's process

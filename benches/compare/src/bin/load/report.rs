@@ -78,7 +78,7 @@ impl Report {
             Output::Text => {
                 println!("{}", self.mode);
                 for (name, value) in &figures {
-                    println!("  {:28} {value}", name.replace('_', " "));
+                    println!("  {:28} {value}", name.replace("9_9", "9.9").replace('_', " "));
                 }
             }
         }
