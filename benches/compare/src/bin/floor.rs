@@ -225,3 +225,22 @@ const INPUT_LENGTH: usize = 16 << 10;
 const EVENTS_PER_WAIT: usize = 256;
 const HANG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 const INTEREST: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_of_cutting_gives_the_same_count() {
+        let input = b"GET / HTTP/1.1\r\nA: b\r\n\r\n\r\r\n\r\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        let finder = Finder::new(EMPTY_LINE);
+        for length in 1..=input.len() {
+            let mut begun = 0;
+            let count: u32 = input
+                .chunks(length)
+                .map(|piece| count_empty_lines(&finder, &mut begun, piece))
+                .sum();
+            assert_eq!((count, begun), (4, 0), "pieces of {length}");
+        }
+    }
+}
