@@ -1,0 +1,295 @@
+//! One connection of the load: sends batches of requests and reads their answers.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::answer::{Answers, Fault, Known};
+use crate::histogram::Histogram;
+use crate::options::{Length, Mode, Options};
+use crate::request::Request;
+
+pub struct Connection {
+    socket: OwnedFd,
+    answers: Answers,
+    /// How much of the batch belongs to the present one, and how much of that is sent.
+    to_send: usize,
+    sent: usize,
+    /// Requests without an answer.
+    outstanding: usize,
+    began: u64,
+}
+
+/// What all connections work on: the request, the one input buffer and the counters.
+pub struct Shared {
+    pub request: Request,
+    pub known: Known,
+    pub input: Vec<u8>,
+    pub budget: Budget,
+    pub tally: Tally,
+    pub latencies: Histogram,
+    pub mode: Mode,
+    /// Who begins the next batch on a connection that has its answers.
+    pub next: Next,
+    clock: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The connection, at once.
+    AtOnce,
+    /// The engine, when a request is due.
+    WhenDue,
+}
+
+/// How many requests may still begin.
+pub struct Budget {
+    pub issued: u64,
+    pub limit: u64,
+}
+
+/// What came of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    pub answered: u64,
+    pub failed: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+}
+
+pub enum Progress {
+    Open,
+    /// The peer closed where it had to.
+    Over,
+}
+
+#[derive(Debug)]
+pub enum Trouble {
+    Answer(Fault),
+    ClosedEarly,
+    Socket(Errno),
+}
+
+impl Shared {
+    pub fn new(options: &Options) -> Self {
+        let mut request = Request::new(options);
+        let expected = std::mem::replace(&mut request.expected, crate::answer::Expected::Any);
+        Self {
+            request,
+            known: Known::new(expected),
+            input: vec![0; INPUT_LENGTH],
+            budget: Budget {
+                issued: 0,
+                limit: match options.length {
+                    Length::Requests(requests) => requests,
+                    Length::Seconds(_) => u64::MAX,
+                },
+            },
+            tally: Tally::default(),
+            latencies: Histogram::new(),
+            mode: options.mode,
+            next: if options.rate.is_some() {
+                Next::WhenDue
+            } else {
+                Next::AtOnce
+            },
+            clock: Instant::now(),
+        }
+    }
+
+    /// Nanoseconds since the start.
+    pub fn now(&self) -> u64 {
+        self.clock.elapsed().as_nanos() as u64
+    }
+}
+
+impl Budget {
+    /// Takes up to `wanted` requests out of the budget.
+    fn take(&mut self, wanted: usize) -> usize {
+        let taken = self.limit.saturating_sub(self.issued).min(wanted as u64);
+        self.issued += taken;
+        taken as usize
+    }
+}
+
+impl Connection {
+    /// Connects and, unless the engine decides when, sends the first batch; nothing if the budget has none.
+    pub fn open(address: SocketAddr, shared: &mut Shared) -> Result<Option<Self>, Trouble> {
+        let requests = match shared.next {
+            Next::AtOnce => shared.budget.take(shared.depth()),
+            Next::WhenDue => 0,
+        };
+        if requests == 0 && shared.next == Next::AtOnce {
+            return Ok(None);
+        }
+        let began = shared.now();
+        let socket = connect(address, shared.mode)?;
+        let answers = Answers::default();
+        let mut connection = Self {
+            socket,
+            answers,
+            to_send: 0,
+            sent: 0,
+            outstanding: 0,
+            began,
+        };
+        // On the loopback interface the handshake is over when connect returns, mostly.
+        connection.begin(requests, began, shared)?;
+        Ok(Some(connection))
+    }
+
+    /// Begins the next batch, as of the time `began`.
+    pub fn begin(&mut self, requests: usize, began: u64, shared: &mut Shared) -> Result<(), Trouble> {
+        self.outstanding = requests;
+        self.to_send = requests * shared.request.length;
+        self.sent = 0;
+        self.began = began;
+        self.send(shared)
+    }
+
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    pub fn turn(&mut self, flags: EventFlags, shared: &mut Shared) -> Result<Progress, Trouble> {
+        if self.sent < self.to_send {
+            self.send(shared)?;
+        }
+        if !flags.intersects(READABLE) {
+            return Ok(Progress::Open);
+        }
+        let hang_up = flags.intersects(HANG_UP);
+        loop {
+            let length = match rustix::io::read(&self.socket, &mut shared.input[..]) {
+                Ok(0) => return self.end(shared),
+                Ok(length) => length,
+                Err(Errno::AGAIN) => return Ok(Progress::Open),
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(Trouble::Socket(error)),
+            };
+            shared.tally.bytes_received += length as u64;
+            self.take_answers(length, shared)?;
+            // A short read emptied the socket, so that with a hang-up only the end is left.
+            let is_short = length < shared.input.len();
+            if is_short && hang_up && shared.mode == Mode::Churn {
+                return self.end(shared);
+            }
+            if is_short && !hang_up {
+                return Ok(Progress::Open);
+            }
+        }
+    }
+
+    fn take_answers(&mut self, length: usize, shared: &mut Shared) -> Result<(), Trouble> {
+        let mut input = &shared.input[..length];
+        let mut answered = 0;
+        while !input.is_empty() {
+            if answered == self.outstanding {
+                return Err(Trouble::Answer(Fault::Framing("bytes after the last answer")));
+            }
+            answered += usize::from(
+                self.answers
+                    .advance(&mut input, &mut shared.known)
+                    .map_err(Trouble::Answer)?,
+            );
+        }
+        if answered == 0 || shared.mode == Mode::Churn {
+            // A connection per request counts at its end.
+            self.outstanding -= answered;
+            return Ok(());
+        }
+        let now = shared.now();
+        for _ in 0..answered {
+            shared.latencies.record(now - self.began);
+        }
+        shared.tally.answered += answered as u64;
+        self.outstanding -= answered;
+        if self.outstanding > 0 {
+            return Ok(());
+        }
+        if self.sent < self.to_send {
+            return Err(Trouble::Answer(Fault::Framing("an answer before the request was sent")));
+        }
+        match shared.next {
+            Next::AtOnce => {
+                let requests = shared.budget.take(shared.depth());
+                self.begin(requests, now, shared)
+            }
+            Next::WhenDue => Ok(()),
+        }
+    }
+
+    fn end(&mut self, shared: &mut Shared) -> Result<Progress, Trouble> {
+        if shared.mode != Mode::Churn || self.outstanding > 0 || !self.answers.is_between() {
+            return Err(Trouble::ClosedEarly);
+        }
+        shared.tally.answered += 1;
+        shared.latencies.record(shared.now() - self.began);
+        Ok(Progress::Over)
+    }
+
+    fn send(&mut self, shared: &mut Shared) -> Result<(), Trouble> {
+        while self.sent < self.to_send {
+            match rustix::io::write(&self.socket, &shared.request.batch[self.sent..self.to_send]) {
+                Ok(written) => {
+                    self.sent += written;
+                    shared.tally.bytes_sent += written as u64;
+                }
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(Trouble::Socket(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn depth(&self) -> usize {
+        self.request.batch.len() / self.request.length
+    }
+}
+
+fn connect(address: SocketAddr, mode: Mode) -> Result<OwnedFd, Trouble> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None).map_err(Trouble::Socket)?;
+    if mode == Mode::Churn {
+        // Closing resets what is left of the connection, on both sides: no port waits a minute to be used again.
+        sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).map_err(Trouble::Socket)?;
+    } else {
+        sockopt::set_tcp_nodelay(&socket, true).map_err(Trouble::Socket)?;
+    }
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(Trouble::Socket(error)),
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(fault) => fault.fmt(formatter),
+            Self::ClosedEarly => formatter.write_str("closed before the answer was whole"),
+            Self::Socket(error) => error.fmt(formatter),
+        }
+    }
+}
+
+pub const INTEREST: EventFlags = READABLE.union(EventFlags::OUT).union(EventFlags::ET);
+const READABLE: EventFlags = EventFlags::IN.union(HANG_UP);
+const HANG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+const INPUT_LENGTH: usize = 256 << 10;
