@@ -4,9 +4,11 @@
 //! [`Rejection`]s say why a request cannot be served.
 
 mod byte_class;
+pub mod chunked;
 pub mod field;
 pub mod host;
 mod rejection;
 pub mod target;
+pub mod trailers;
 
 pub use rejection::Rejection;
