@@ -168,7 +168,7 @@ impl ChunkedDecoder {
         loop {
             match self.state {
                 State::Data => {
-                    let rest = input.get(at..).unwrap_or_default();
+                    let rest = rest(input, at);
                     let data = usize::try_from(self.remaining)
                         .ok()
                         .and_then(|remaining| rest.get(..remaining))
@@ -188,8 +188,7 @@ impl ChunkedDecoder {
                 State::Trailers => {
                     self.raw += at as u64;
                     let left = left - at as u64;
-                    let rest = input.get(at..).unwrap_or_default();
-                    return Ok(match self.trailers.read(rest, limits, left, trailers)? {
+                    return Ok(match self.trailers.read(rest(input, at), limits, left, trailers)? {
                         Some(taken) => {
                             self.state = State::End;
                             (at + taken, Piece::End)
@@ -202,6 +201,21 @@ impl ChunkedDecoder {
                     return Ok((at, Piece::End));
                 }
                 State::Failed(rejection) => return Err(rejection),
+                // The two usual cases in one step; whatever is unusual or cut goes through the states below, with the
+                // same result.
+                State::DataCr if rest(countable, at).starts_with(b"\r\n") => {
+                    at += 2;
+                    self.state = State::Size;
+                    continue;
+                }
+                State::Size if self.line == 0 => {
+                    if let Some((size, length)) = plain_size_line(rest(countable, at)) {
+                        at += length;
+                        self.remaining = size;
+                        self.state = self.line_end(left - at as u64)?;
+                        continue;
+                    }
+                }
                 _ => {}
             }
             let Some(&byte) = countable.get(at) else {
@@ -229,22 +243,21 @@ impl ChunkedDecoder {
     /// One byte of the size or behind it.
     #[inline]
     fn size(&mut self, byte: u8) -> Result<State, Rejection> {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            // RFC 9112 §7.1: there is at least one digit, and no white space before or behind it.
-            _ if self.line == 0 => return Err(Rejection::BadChunkSizeData),
-            b'\r' => return Ok(State::SizeCr),
-            b';' | b' ' | b'\t' => return self.extension(State::SizeSpace, byte),
-            _ => return Err(Rejection::BadChunkSizeData),
+        let Some(digit) = hex_digit(byte) else {
+            return match byte {
+                // RFC 9112 §7.1: there is at least one digit, and no white space before or behind it.
+                _ if self.line == 0 => Err(Rejection::BadChunkSizeData),
+                b'\r' => Ok(State::SizeCr),
+                b';' | b' ' | b'\t' => self.extension(State::SizeSpace, byte),
+                _ => Err(Rejection::BadChunkSizeData),
+            };
         };
         // RFC 9112 §7.1: a recipient guards against sizes that overflow, and leading zeros are no way around.
         if self.line == MAX_SIZE_DIGITS {
             return Err(Rejection::BadChunkSizeData);
         }
         self.line += 1;
-        self.remaining = (self.remaining << 4) | u32::from(digit);
+        self.remaining = (self.remaining << 4) | digit;
         if self.remaining > MAX_SIZE {
             return Err(Rejection::BadChunkSizeData);
         }
@@ -297,6 +310,34 @@ impl ChunkedDecoder {
             return Err(Rejection::RequestBodyTooLarge);
         }
         Ok(State::Data)
+    }
+}
+
+fn rest(bytes: &[u8], at: usize) -> &[u8] {
+    bytes.get(at..).unwrap_or_default()
+}
+
+/// Size and length of a size line that is all here, has no extension and fewer digits than it may.
+#[inline]
+fn plain_size_line(bytes: &[u8]) -> Option<(u32, usize)> {
+    let mut size = 0;
+    for (count, &byte) in bytes.iter().enumerate().take(usize::from(MAX_SIZE_DIGITS)) {
+        match hex_digit(byte) {
+            Some(digit) => size = (size << 4) | digit,
+            None if count > 0 && rest(bytes, count).starts_with(b"\r\n") => return Some((size, count + 2)),
+            None => return None,
+        }
+    }
+    None
+}
+
+#[inline]
+fn hex_digit(byte: u8) -> Option<u32> {
+    match byte {
+        b'0'..=b'9' => Some(u32::from(byte - b'0')),
+        b'a'..=b'f' => Some(u32::from(byte - b'a') + 10),
+        b'A'..=b'F' => Some(u32::from(byte - b'A') + 10),
+        _ => None,
     }
 }
 
