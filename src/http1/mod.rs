@@ -13,6 +13,7 @@ pub(crate) mod head;
 pub mod host;
 mod rejection;
 pub mod target;
+pub mod trailers;
 
 pub use encode::CommonFields;
 pub use framing::{Framing, RequestFacts};

@@ -3,7 +3,7 @@
 use super::Rejection;
 use super::byte_class::{NOT_TARGET, PERCENT_OR_DOT, QUESTION_MARK, classes};
 use super::host;
-use memchr::{memchr, memchr2_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 /// How a request target is written: RFC 9112 §3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -273,9 +273,11 @@ fn normalize<'a>(path: &'a str, scratch: &'a mut Vec<u8>) -> Result<&'a str, Rej
 
 /// Whether nothing needs decoding and no segment begins with a dot.
 fn is_normal(path: &[u8]) -> bool {
-    memchr2_iter(b'%', b'.', path).all(|at| {
-        let before = at.checked_sub(1).and_then(|before| path.get(before));
-        path.get(at) == Some(&b'.') && before != Some(&b'/')
+    let mut before = 0;
+    path.iter().all(|&byte| {
+        let ordinary = byte != b'%' && (byte != b'.' || before != b'/');
+        before = byte;
+        ordinary
     })
 }
 
