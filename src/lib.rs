@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod timer;
 
 pub use http1::Rejection;
