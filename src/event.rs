@@ -106,7 +106,9 @@ close_reasons! {
 }
 
 /// Upper bounds of the buckets of [`EndpointMetrics::connection_duration`], in seconds; a last bucket has none.
-pub const DURATION_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+pub const DURATION_BOUNDS: [f64; 14] = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
 
 /// The `error.type` values that are counted one by one; anything else is `other_error`.
 const ERROR_TYPES: [&str; 21] = [
@@ -140,7 +142,8 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     #[inline]
     pub(crate) fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        self.0
+            .store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -167,9 +170,13 @@ impl Counters {
     pub(crate) fn connection_closed(&self, lasted: Duration, reason: CloseReason) {
         self.closed.add(1);
         let seconds = lasted.as_secs_f64();
-        let bucket = DURATION_BOUNDS.iter().position(|&bound| seconds <= bound).unwrap_or(DURATION_BOUNDS.len());
+        let bucket = DURATION_BOUNDS
+            .iter()
+            .position(|&bound| seconds <= bound)
+            .unwrap_or(DURATION_BOUNDS.len());
         self.duration_buckets[bucket].add(1);
-        self.duration_millis.add(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX));
+        self.duration_millis
+            .add(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX));
         if let Some(error_type) = reason.error_type() {
             self.count_error(error_type);
         }
@@ -181,7 +188,10 @@ impl Counters {
     }
 
     fn count_error(&self, error_type: &str) {
-        let index = ERROR_TYPES.iter().position(|&known| known == error_type).unwrap_or(ERROR_TYPES.len() - 1);
+        let index = ERROR_TYPES
+            .iter()
+            .position(|&known| known == error_type)
+            .unwrap_or(ERROR_TYPES.len() - 1);
         self.errors[index].add(1);
     }
 }
@@ -198,10 +208,12 @@ impl Metrics {
     /// All endpoints together.
     #[must_use]
     pub fn total(&self) -> EndpointMetrics {
-        self.endpoints.iter().fold(EndpointMetrics::default(), |mut total, endpoint| {
-            total.add(endpoint);
-            total
-        })
+        self.endpoints
+            .iter()
+            .fold(EndpointMetrics::default(), |mut total, endpoint| {
+                total.add(endpoint);
+                total
+            })
     }
 }
 
@@ -238,7 +250,10 @@ impl EndpointMetrics {
         let closed = counters.closed.get();
         let upgraded_closed = counters.upgraded_closed.get();
         let accepted = counters.accepted.get();
-        let errors = ERROR_TYPES.iter().zip(&counters.errors).map(|(&name, counter)| (name, counter.get()));
+        let errors = ERROR_TYPES
+            .iter()
+            .zip(&counters.errors)
+            .map(|(&name, counter)| (name, counter.get()));
         self.add(&Self {
             address: String::new(),
             active_connections: accepted.wrapping_sub(closed),
@@ -302,8 +317,21 @@ mod tests {
         loops[0].connection_rejected();
         let mut total = EndpointMetrics::default();
         loops.iter().for_each(|counters| total.add_counters(counters));
-        assert_eq!((total.accepted_connections, total.active_connections, total.rejected_connections), (4, 2, 1));
+        assert_eq!(
+            (
+                total.accepted_connections,
+                total.active_connections,
+                total.rejected_connections
+            ),
+            (4, 2, 1)
+        );
         assert_eq!(total.connection_duration[1], 2);
-        assert_eq!(total.errors, [("max_concurrent_connections_exceeded", 1), ("request_headers_timeout", 2)]);
+        assert_eq!(
+            total.errors,
+            [
+                ("max_concurrent_connections_exceeded", 1),
+                ("request_headers_timeout", 2)
+            ]
+        );
     }
 }

@@ -1,7 +1,23 @@
 //! stannel: an HTTP/1.1 server engine.
 #![forbid(unsafe_code)]
 
+mod buffer;
+pub mod connection;
+mod endpoint;
+mod event;
+mod handler;
 pub mod http1;
+mod mailbox;
+mod places;
 pub mod timer;
 
-pub use http1::Rejection;
+pub use endpoint::{Binding, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, UrlError, UrlPrefix};
+pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer};
+pub use handler::{
+    Body, BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyStarted, BodyWriter, ConnectionInfo, DeferredHead,
+    Disconnected, Exchange, FieldError, FieldName, FieldValue, Flow, Handler, Headers, Outcome, Payload, Peer,
+    Progress, ReaderSource, Request, Responder, ResponseHead, Trailers, Tunnel, TunnelIo, Upgrade, UpgradeError, Waker,
+};
+pub use http1::{Rejection, TargetForm};
+
+pub use http::{Method, StatusCode, Version, header};

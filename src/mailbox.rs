@@ -25,7 +25,10 @@ pub(crate) enum Content {
 
 impl Mailbox {
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { letters: Mutex::default(), wake: Box::new(wake) }
+        Self {
+            letters: Mutex::default(),
+            wake: Box::new(wake),
+        }
     }
 
     pub(crate) fn post(&self, key: usize, id: ExchangeId, content: Content) {

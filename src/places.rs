@@ -23,14 +23,28 @@ pub(crate) struct Place {
 
 impl Places {
     pub(crate) fn new(most: Option<usize>) -> Self {
-        Self { limited: most.map(|most| Arc::new(Limited { most, taken: AtomicUsize::new(0) })) }
+        Self {
+            limited: most.map(|most| {
+                Arc::new(Limited {
+                    most,
+                    taken: AtomicUsize::new(0),
+                })
+            }),
+        }
     }
 
     pub(crate) fn take(&self) -> Option<Place> {
-        let Some(limited) = &self.limited else { return Some(Place::default()) };
+        let Some(limited) = &self.limited else {
+            return Some(Place::default());
+        };
         let enter = |taken| (taken < limited.most).then_some(taken + 1);
-        limited.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).ok()?;
-        Some(Place { limited: Some(Arc::clone(limited)) })
+        limited
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, enter)
+            .ok()?;
+        Some(Place {
+            limited: Some(Arc::clone(limited)),
+        })
     }
 }
 

@@ -10,7 +10,11 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: vec![0; capacity], start: 0, end: 0 }
+        Self {
+            bytes: vec![0; capacity],
+            start: 0,
+            end: 0,
+        }
     }
 
     /// What has arrived and is not consumed.
@@ -68,7 +72,11 @@ impl Input {
         let capacity = (pending + room).max(self.bytes.len() * 2).next_power_of_two();
         let mut larger = vec![0; capacity];
         larger[..pending].copy_from_slice(self.pending());
-        *self = Self { bytes: larger, start: 0, end: pending };
+        *self = Self {
+            bytes: larger,
+            start: 0,
+            end: pending,
+        };
     }
 
     /// A buffer of its own, just large enough to go on, for what this one holds; this one is empty afterwards.

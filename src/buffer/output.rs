@@ -55,7 +55,10 @@ impl Output {
             self.put(&bytes);
         } else {
             self.segment_bytes += bytes.len();
-            self.segments.push_back(Segment { at: self.linear.len(), bytes });
+            self.segments.push_back(Segment {
+                at: self.linear.len(),
+                bytes,
+            });
         }
     }
 
@@ -94,7 +97,9 @@ impl Output {
     /// Writes before what lies behind the mark; returns where that begins now.
     pub(crate) fn insert(&mut self, mark: Mark, bytes: &[u8]) -> Mark {
         debug_assert!(self.can_rewind(mark));
-        let at = usize::try_from(mark.0.saturating_sub(self.dropped)).unwrap_or(usize::MAX).min(self.linear.len());
+        let at = usize::try_from(mark.0.saturating_sub(self.dropped))
+            .unwrap_or(usize::MAX)
+            .min(self.linear.len());
         self.linear.splice(at..at, bytes.iter().copied());
         for segment in self.segments.iter_mut().filter(|segment| segment.at > at) {
             segment.at += bytes.len();
@@ -171,7 +176,9 @@ impl Output {
             let linear = count.min(boundary - self.sent);
             self.sent += linear;
             count -= linear;
-            let Some(segment) = self.segments.front_mut() else { break };
+            let Some(segment) = self.segments.front_mut() else {
+                break;
+            };
             let taken = count.min(segment.bytes.len());
             bytes::Buf::advance(&mut segment.bytes, taken);
             self.segment_bytes -= taken;

@@ -19,8 +19,15 @@ pub(super) struct Active {
 pub(super) enum Consumer {
     /// Nobody has asked for it, or it is complete.
     None,
-    Collect { limit: usize, bytes: Vec<u8>, then: Option<CollectThen> },
-    Sink { sink: Option<Box<dyn BodySink>>, is_paused: bool },
+    Collect {
+        limit: usize,
+        bytes: Vec<u8>,
+        then: Option<CollectThen>,
+    },
+    Sink {
+        sink: Option<Box<dyn BodySink>>,
+        is_paused: bool,
+    },
     /// The pipe of the response takes it.
     Pipe { is_paused: bool },
     /// Nobody will: it is read and thrown away until then.
@@ -31,8 +38,17 @@ pub(super) enum Consumer {
 pub(super) enum Response {
     /// Not begun.
     Awaited,
-    Stream { source: Box<dyn BodySource>, write: WriteState, is_waiting: bool },
-    Pipe { pipe: Box<dyn BodyPipe>, write: WriteState, is_waiting: bool, end: Option<PipeEnd> },
+    Stream {
+        source: Box<dyn BodySource>,
+        write: WriteState,
+        is_waiting: bool,
+    },
+    Pipe {
+        pipe: Box<dyn BodyPipe>,
+        write: WriteState,
+        is_waiting: bool,
+        end: Option<PipeEnd>,
+    },
     Complete,
 }
 
@@ -100,15 +116,24 @@ impl Active {
     }
 
     pub(super) fn request_rate(&self, limits: &Limits) -> Option<MinDataRate> {
-        self.current.overrides.as_ref().map_or(limits.min_request_body_data_rate, |overrides| overrides.request_rate)
+        self.current
+            .overrides
+            .as_ref()
+            .map_or(limits.min_request_body_data_rate, |overrides| overrides.request_rate)
     }
 
     pub(super) fn body_stall(&self, limits: &Limits) -> Option<Duration> {
-        self.current.overrides.as_ref().map_or(limits.request_body_stall_timeout, |overrides| overrides.body_stall)
+        self.current
+            .overrides
+            .as_ref()
+            .map_or(limits.request_body_stall_timeout, |overrides| overrides.body_stall)
     }
 
     pub(super) fn response_rate(&self, limits: &Limits) -> Option<MinDataRate> {
-        self.current.overrides.as_ref().map_or(limits.min_response_data_rate, |overrides| overrides.response_rate)
+        self.current
+            .overrides
+            .as_ref()
+            .map_or(limits.min_response_data_rate, |overrides| overrides.response_rate)
     }
 }
 

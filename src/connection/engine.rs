@@ -165,7 +165,10 @@ impl Engine {
 
     #[inline]
     pub(super) fn keep_alive_deadline(&self) -> Time {
-        self.state.limits.keep_alive_timeout.map_or(NEVER, |timeout| self.now + timeout)
+        self.state
+            .limits
+            .keep_alive_timeout
+            .map_or(NEVER, |timeout| self.now + timeout)
     }
 
     pub(super) fn counters(&self, endpoint: u16) -> &Counters {
@@ -237,7 +240,9 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery").field("key", &self.letter.key).finish_non_exhaustive()
+        f.debug_struct("Delivery")
+            .field("key", &self.letter.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -251,6 +256,9 @@ fn head_limits(limits: &Limits) -> HeadLimits {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("now", &self.now).field("is_draining", &self.is_draining).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("now", &self.now)
+            .field("is_draining", &self.is_draining)
+            .finish_non_exhaustive()
     }
 }

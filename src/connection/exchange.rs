@@ -5,12 +5,12 @@ use super::head::HeadSize;
 use super::{Ending, NEVER, Phase, Turn};
 use crate::event::CloseReason;
 use crate::handler::{
-    Body, BodyEnd, BodyWriter, DeferredBody, DeferredResponse, Exchange, ExchangeState, Flow, OutputFraming, Outcome,
-    Progress, Reply, Trailers, WriteState,
+    Body, BodyEnd, BodyWriter, Current, DeferredBody, DeferredResponse, Exchange, ExchangeState, Flow, Outcome,
+    OutputFraming, Progress, Reply, Trailers, WriteState,
 };
 use crate::http1::body::BodyReader;
 use crate::http1::chunked::{Limits as ChunkedLimits, Piece};
-use crate::http1::{Framing, Rejection};
+use crate::http1::{Framing, Rejection, RequestFacts};
 use crate::mailbox::Content;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -55,11 +55,14 @@ impl Turn<'_> {
         };
         let limits = ChunkedLimits {
             max_body: state.max_body(),
-            trailer_bytes: state.limits.max_request_headers_total_size.saturating_sub(size.fields_size),
+            trailer_bytes: state
+                .limits
+                .max_request_headers_total_size
+                .saturating_sub(size.fields_size),
             trailer_fields: state.limits.max_request_header_count.saturating_sub(size.fields),
         };
         let fresh = Active {
-            current: state.placeholder(),
+            current: Current::new(RequestFacts::default(), None, false),
             body: BodyReader::new(framing, limits),
             consumer: Consumer::None,
             response: Response::Awaited,
@@ -132,14 +135,25 @@ impl Turn<'_> {
     }
 
     fn room(&self) -> usize {
-        let most = self.engine.state.limits.max_response_buffer_size.unwrap_or(UNBOUNDED_TURN);
-        most.saturating_sub(self.engine.state.output.len()).clamp(1, UNBOUNDED_TURN)
+        let most = self
+            .engine
+            .state
+            .limits
+            .max_response_buffer_size
+            .unwrap_or(UNBOUNDED_TURN);
+        most.saturating_sub(self.engine.state.output.len())
+            .clamp(1, UNBOUNDED_TURN)
     }
 
     fn step(&mut self, active: &mut Active) -> Step {
         let is_full = self.is_full();
         match &active.response {
-            Response::Stream { is_waiting: false, .. } | Response::Pipe { is_waiting: false, end: Some(_), .. } => {
+            Response::Stream { is_waiting: false, .. }
+            | Response::Pipe {
+                is_waiting: false,
+                end: Some(_),
+                ..
+            } => {
                 if !is_full {
                     return self.fill(active);
                 }
@@ -217,7 +231,13 @@ impl Turn<'_> {
             Piece::Data(data) => {
                 active.pace.count(data.len());
                 let known_rest = active.body.known_rest();
-                let flow = give(&mut active.consumer, &mut active.response, &mut self.engine.state, data, known_rest);
+                let flow = give(
+                    &mut active.consumer,
+                    &mut active.response,
+                    &mut self.engine.state,
+                    data,
+                    known_rest,
+                );
                 self.engine.input.consume(count);
                 self.after_data(active, flow)
             }
@@ -260,7 +280,10 @@ impl Turn<'_> {
             }
             Consumer::Collect { bytes, then, .. } => {
                 let Some(then) = then else { return Step::Next };
-                let body = Body { bytes: &bytes, trailers };
+                let body = Body {
+                    bytes: &bytes,
+                    trailers,
+                };
                 let reply = decide(&mut self.engine.state, |exchange| then(body, exchange));
                 self.apply(active, reply)
             }
@@ -298,7 +321,9 @@ impl Turn<'_> {
 
     /// No body byte came for too long, or too few.
     pub(super) fn body_timed_out(&mut self) {
-        let Phase::Exchange(mut active) = std::mem::replace(&mut self.connection.phase, Phase::Head) else { return };
+        let Phase::Exchange(mut active) = std::mem::replace(&mut self.connection.phase, Phase::Head) else {
+            return;
+        };
         std::mem::swap(&mut active.current, &mut self.engine.state.current);
         if matches!(active.consumer, Consumer::Drain { .. }) {
             log::info!(
@@ -309,7 +334,11 @@ impl Turn<'_> {
             self.connection.reason.get_or_insert(CloseReason::DrainTimeout);
             self.count_response();
             // An output that is stuck after all this time will not be read any more.
-            let ending = if self.has_output() { Ending::Abort } else { Ending::Linger };
+            let ending = if self.has_output() {
+                Ending::Abort
+            } else {
+                Ending::Linger
+            };
             self.close_after_output(ending);
         } else {
             self.body_failed(&mut active, Rejection::RequestBodyTimeout);
@@ -332,22 +361,42 @@ impl Turn<'_> {
                 Step::Next
             }
             Reply::Stream { framing, source } => {
-                active.response = Response::Stream { source, write: WriteState::new(framing), is_waiting: false };
+                active.response = Response::Stream {
+                    source,
+                    write: WriteState::new(framing),
+                    is_waiting: false,
+                };
                 Step::Next
             }
             Reply::Pipe { framing, pipe } => {
                 let end = (active.body.is_done()).then_some(PipeEnd::Complete);
                 let write = WriteState::new(framing);
-                active.response = Response::Pipe { pipe, write, is_waiting: false, end };
-                active.consumer = if end.is_some() { Consumer::None } else { Consumer::Pipe { is_paused: false } };
+                active.response = Response::Pipe {
+                    pipe,
+                    write,
+                    is_waiting: false,
+                    end,
+                };
+                active.consumer = if end.is_some() {
+                    Consumer::None
+                } else {
+                    Consumer::Pipe { is_paused: false }
+                };
                 Step::Next
             }
             Reply::Collect { limit, then } => {
-                active.consumer = Consumer::Collect { limit, bytes: Vec::new(), then: Some(then) };
+                active.consumer = Consumer::Collect {
+                    limit,
+                    bytes: Vec::new(),
+                    then: Some(then),
+                };
                 Step::Next
             }
             Reply::Receive(sink) => {
-                active.consumer = Consumer::Sink { sink: Some(sink), is_paused: false };
+                active.consumer = Consumer::Sink {
+                    sink: Some(sink),
+                    is_paused: false,
+                };
                 Step::Next
             }
             Reply::Deferred => {
@@ -383,7 +432,12 @@ impl Turn<'_> {
             }
             Response::Pipe { pipe, write, end, .. } => {
                 let is_complete = *end == Some(PipeEnd::Complete);
-                let end = BodyEnd { is_complete, trailers: Trailers { lines: if is_complete { lines } else { &[] } } };
+                let end = BodyEnd {
+                    is_complete,
+                    trailers: Trailers {
+                        lines: if is_complete { lines } else { &[] },
+                    },
+                };
                 let writer = &mut BodyWriter::new(output, write, room);
                 (catch_unwind(AssertUnwindSafe(|| pipe.end(end, writer))), write)
             }
@@ -425,7 +479,10 @@ impl Turn<'_> {
             Response::Awaited | Response::Complete => (false, false),
         };
         let state = &mut self.engine.state;
-        let is_unsent = state.current.head_start.is_some_and(|mark| state.output.can_rewind(mark));
+        let is_unsent = state
+            .current
+            .head_start
+            .is_some_and(|mark| state.output.can_rewind(mark));
         if !wrote && (is_unsent || matches!(active.response, Response::Awaited)) {
             state.current.close |= exceeded;
             state.fail(&"its response body failed before the first byte");
@@ -451,12 +508,18 @@ impl Turn<'_> {
             Response::Awaited | Response::Complete => None,
         };
         // Where the end of the connection is the end of the body, only a reset says that it is not the whole body.
-        let ending = if framing == Some(OutputFraming::UntilClose) { Ending::Abort } else { Ending::Linger };
+        let ending = if framing == Some(OutputFraming::UntilClose) {
+            Ending::Abort
+        } else {
+            Ending::Linger
+        };
         self.close_after_output(ending);
     }
 
     fn count_response(&mut self) {
-        let Some(status) = self.engine.state.current.status else { return };
+        let Some(status) = self.engine.state.current.status else {
+            return;
+        };
         self.engine.counters(self.connection.endpoint).responses.add(1);
         if let Some(observer) = self.engine.observer() {
             observer.response(&self.connection.info, self.connection.number, status);
@@ -467,7 +530,9 @@ impl Turn<'_> {
 
     /// A letter for the exchange at hand.
     pub(super) fn exchange_letter(&mut self, content: Content) {
-        let Phase::Exchange(mut active) = std::mem::replace(&mut self.connection.phase, Phase::Head) else { return };
+        let Phase::Exchange(mut active) = std::mem::replace(&mut self.connection.phase, Phase::Head) else {
+            return;
+        };
         let step = match content {
             Content::Wake(_) => {
                 if let Consumer::Sink { is_paused, .. } | Consumer::Pipe { is_paused } = &mut active.consumer {
@@ -542,12 +607,18 @@ fn give(
         }
         Consumer::Sink { sink: None, .. } => Given::Flow(Flow::Stop),
         Consumer::Pipe { .. } => {
-            let Response::Pipe { pipe, write, .. } = response else { return Given::Flow(Flow::Stop) };
+            let Response::Pipe { pipe, write, .. } = response else {
+                return Given::Flow(Flow::Stop);
+            };
             let room = state.limits.max_response_buffer_size.unwrap_or(UNBOUNDED_TURN);
             let room = room.saturating_sub(state.output.len()).max(1);
             let writer = &mut BodyWriter::new(&mut state.output, write, room);
             let flow = catch_unwind(AssertUnwindSafe(|| pipe.data(data, writer)));
-            if write.exceeded { Given::Exceeded } else { flow.map_or(Given::Panicked, Given::Flow) }
+            if write.exceeded {
+                Given::Exceeded
+            } else {
+                flow.map_or(Given::Panicked, Given::Flow)
+            }
         }
     }
 }
@@ -572,7 +643,12 @@ fn deferred_reply(state: &mut ExchangeState, response: DeferredResponse) -> Opti
     match response {
         DeferredResponse::Abort => return Some(Reply::Abort),
         DeferredResponse::Failed(why) => state.fail(&why),
-        DeferredResponse::Head { status, fields, seen, body } => {
+        DeferredResponse::Head {
+            status,
+            fields,
+            seen,
+            body,
+        } => {
             let _ = state.begin_head(status, None);
             state.output.put(&fields);
             state.fields_seen = seen;
@@ -603,7 +679,9 @@ impl Turn<'_> {
             return deadline.unwrap_or(NEVER);
         }
         let limits = &self.engine.state.limits;
-        let deadline = active.pace.deadline(active.request_rate(limits), active.body_stall(limits));
+        let deadline = active
+            .pace
+            .deadline(active.request_rate(limits), active.body_stall(limits));
         deadline.map_or(NEVER, |served| self.engine.real(served))
     }
 }

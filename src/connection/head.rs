@@ -1,7 +1,7 @@
 //! From received bytes to the handler: empty lines, the head, its checks, the call.
 
 use super::engine::Parts;
-use super::{Connection, Engine, Ending, NEVER, Turn};
+use super::{Connection, Ending, Engine, NEVER, Turn};
 use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
@@ -20,7 +20,9 @@ const FIELD_SLOTS: usize = 100;
 /// What the input held.
 enum Head {
     /// No whole head yet; whether its first byte is there.
-    Incomplete { started: bool },
+    Incomplete {
+        started: bool,
+    },
     Rejected(Rejection),
     /// The handler was called; the head had so many bytes, its field lines so many, in so many fields.
     Handled(HeadSize),
@@ -64,7 +66,11 @@ impl Turn<'_> {
                 self.connection.number = self.connection.number.wrapping_sub(1);
                 if self.connection.ended {
                     // RFC 9112 §8: an incomplete request; nobody is left to read an answer.
-                    let reason = if started { CloseReason::EndInsideHead } else { CloseReason::ClientClosed };
+                    let reason = if started {
+                        CloseReason::EndInsideHead
+                    } else {
+                        CloseReason::ClientClosed
+                    };
                     self.end_now(reason, Ending::Plain);
                 } else if started && !self.connection.head_started {
                     self.connection.head_started = true;
@@ -147,7 +153,11 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
 #[inline]
 fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
     match show_checked(connection, parts, bytes, raw) {
-        Ok(()) => Head::Handled(HeadSize { len: raw.len, fields_size: raw.fields_size, fields: raw.fields.len() }),
+        Ok(()) => Head::Handled(HeadSize {
+            len: raw.len,
+            fields_size: raw.fields_size,
+            fields: raw.fields.len(),
+        }),
         Err(rejection) => Head::Rejected(rejection),
     }
 }
@@ -192,12 +202,10 @@ fn show_checked(
 /// Returns whether the handler came back.
 #[inline]
 fn call(handler: &mut dyn Handler, request: &Request<'_>, state: &mut ExchangeState, ahead: &[u8]) -> bool {
-    let exchange = AssertUnwindSafe((handler, Exchange { state, ahead }));
-    catch_unwind(move || {
-        let AssertUnwindSafe((handler, exchange)) = exchange;
-        let _outcome = handler.handle(request, exchange);
-    })
-    .is_ok()
+    let call = AssertUnwindSafe(|| {
+        let _outcome = handler.handle(request, Exchange { state, ahead });
+    });
+    catch_unwind(call).is_ok()
 }
 
 impl ExchangeState {

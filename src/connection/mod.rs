@@ -85,7 +85,9 @@ enum Phase {
     /// The output is sent, then it ends.
     Closing(Ending),
     /// Our side is closed; what still comes is thrown away.
-    Lingering { left: usize },
+    Lingering {
+        left: usize,
+    },
     Over,
 }
 
@@ -158,7 +160,10 @@ impl Connection {
         if !self.output.is_empty() {
             std::mem::swap(&mut self.output, &mut engine.state.output);
         }
-        Turn { connection: self, engine }
+        Turn {
+            connection: self,
+            engine,
+        }
     }
 
     /// What is known of the peer.
@@ -184,7 +189,10 @@ impl fmt::Debug for Connection {
             Phase::Lingering { .. } => "Lingering",
             Phase::Over => "Over",
         };
-        f.debug_struct("Connection").field("id", &self.info.id()).field("phase", &phase).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("id", &self.info.id())
+            .field("phase", &phase)
+            .finish_non_exhaustive()
     }
 }
 
@@ -379,7 +387,9 @@ impl Turn<'_> {
         let connection = &mut *self.connection;
         let reason = connection.reason.unwrap_or(CloseReason::ClientClosed);
         let lasted = self.engine.now().since(connection.opened);
-        self.engine.counters(connection.endpoint).connection_closed(lasted, reason);
+        self.engine
+            .counters(connection.endpoint)
+            .connection_closed(lasted, reason);
         if let Some(observer) = self.engine.observer() {
             observer.closed(&connection.info, reason);
         }
@@ -453,7 +463,10 @@ impl Turn<'_> {
 
     /// Refuses a request whose head is not even known.
     fn reject_head(&mut self, rejection: Rejection) {
-        self.engine.state.begin(RequestFacts { is_http11: true, ..RequestFacts::default() });
+        self.engine.state.begin(RequestFacts {
+            is_http11: true,
+            ..RequestFacts::default()
+        });
         self.reject(rejection);
     }
 
@@ -470,14 +483,25 @@ impl Turn<'_> {
             }
         }
         if current.overrides.is_some() {
-            connection.response_rate = current.overrides.take().map(|overrides| Box::new(overrides.response_rate));
+            connection.response_rate = current
+                .overrides
+                .take()
+                .map(|overrides| Box::new(overrides.response_rate));
         }
         if current.close || engine.is_draining {
             let facts = current.facts;
             let client_is_done = connection.ended || (!facts.keeps_alive && !facts.is_connect);
-            let reason = if current.close { CloseReason::Finished } else { CloseReason::ServerStopped };
+            let reason = if current.close {
+                CloseReason::Finished
+            } else {
+                CloseReason::ServerStopped
+            };
             connection.reason.get_or_insert(reason);
-            let ending = if client_is_done && engine.input.is_empty() { Ending::Plain } else { Ending::Linger };
+            let ending = if client_is_done && engine.input.is_empty() {
+                Ending::Plain
+            } else {
+                Ending::Linger
+            };
             self.close_after_output(ending);
             return;
         }
@@ -491,7 +515,11 @@ impl Turn<'_> {
 
     /// What is written is still sent, then the connection ends.
     fn close_after_output(&mut self, ending: Ending) {
-        let ending = if ending == Ending::Linger && self.connection.ended { Ending::Plain } else { ending };
+        let ending = if ending == Ending::Linger && self.connection.ended {
+            Ending::Plain
+        } else {
+            ending
+        };
         self.drop_work();
         self.connection.phase = Phase::Closing(ending);
         self.connection.timer = NEVER;
@@ -560,6 +588,8 @@ impl Drop for Turn<'_> {
 
 impl fmt::Debug for Turn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").field("connection", &self.connection).finish_non_exhaustive()
+        f.debug_struct("Turn")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }

@@ -64,14 +64,22 @@ impl Turn<'_> {
             connection.rate_deadline
         };
         let served = stall.min(rate);
-        if served == NEVER { NEVER } else { self.engine.real(served) }
+        if served == NEVER {
+            NEVER
+        } else {
+            self.engine.real(served)
+        }
     }
 
     fn response_rate(&self) -> Option<MinDataRate> {
         let limits = &self.engine.state.limits;
         match &self.connection.phase {
             Phase::Exchange(active) => Active::response_rate(active, limits),
-            _ => self.connection.response_rate.as_deref().map_or(limits.min_response_data_rate, |rate| *rate),
+            _ => self
+                .connection
+                .response_rate
+                .as_deref()
+                .map_or(limits.min_response_data_rate, |rate| *rate),
         }
     }
 

@@ -31,7 +31,13 @@ impl Turn<'_> {
         self.connection.place = place;
         self.connection.timer = NEVER;
         let id = self.engine.state.current.id;
-        let switched = Switched { id, tunnel, is_paused: false, is_woken: false, knows_end: false };
+        let switched = Switched {
+            id,
+            tunnel,
+            is_paused: false,
+            is_woken: false,
+            knows_end: false,
+        };
         self.connection.phase = Phase::Tunnel(Box::new(switched));
         self.ask_tunnel(|tunnel, io| tunnel.on_open(io));
     }
@@ -44,7 +50,9 @@ impl Turn<'_> {
             self.connection.has_more = true;
             return false;
         }
-        let Phase::Tunnel(switched) = &mut self.connection.phase else { return false };
+        let Phase::Tunnel(switched) = &mut self.connection.phase else {
+            return false;
+        };
         if std::mem::take(&mut switched.is_woken) {
             return self.ask_tunnel(|tunnel, io| tunnel.on_wake(io));
         }
@@ -83,8 +91,13 @@ impl Turn<'_> {
     /// Asks the tunnel; returns whether it goes on.
     fn ask_tunnel(&mut self, ask: impl FnOnce(&mut dyn Tunnel, &mut TunnelIo<'_>) -> Flow) -> bool {
         let limits = &self.engine.state.limits;
-        let room = limits.max_response_buffer_size.unwrap_or(64 << 10).saturating_sub(self.engine.state.output.len());
-        let Phase::Tunnel(switched) = &mut self.connection.phase else { return false };
+        let room = limits
+            .max_response_buffer_size
+            .unwrap_or(64 << 10)
+            .saturating_sub(self.engine.state.output.len());
+        let Phase::Tunnel(switched) = &mut self.connection.phase else {
+            return false;
+        };
         let mut io = TunnelIo::new(&mut self.engine.state.output, room.max(1));
         match catch_unwind(AssertUnwindSafe(|| ask(switched.tunnel.as_mut(), &mut io))) {
             Ok(Flow::Continue) => true,

@@ -27,7 +27,10 @@ impl MinDataRate {
         if bytes_per_second == 0 || grace_period.as_millis() <= 1000 {
             return Err(LimitsError::MinDataRate);
         }
-        Ok(Self { bytes_per_second, grace_period })
+        Ok(Self {
+            bytes_per_second,
+            grace_period,
+        })
     }
 
     /// Bytes per second, on average since the body began.
@@ -48,7 +51,10 @@ impl MinDataRate {
     }
 }
 
-const DEFAULT_RATE: MinDataRate = MinDataRate { bytes_per_second: 240, grace_period: Duration::from_secs(5) };
+const DEFAULT_RATE: MinDataRate = MinDataRate {
+    bytes_per_second: 240,
+    grace_period: Duration::from_secs(5),
+};
 
 /// The limits of a server; those of Kestrel's `KestrelServerLimits`, and a few of our own.
 ///
@@ -145,7 +151,10 @@ impl fmt::Display for LimitsError {
         match self {
             Self::Zero(name) => write!(f, "{name} must be greater than zero"),
             Self::BufferTooSmall(name) => {
-                write!(f, "max_request_buffer_size must not be smaller than {name}; raise it or lower {name}")
+                write!(
+                    f,
+                    "max_request_buffer_size must not be smaller than {name}; raise it or lower {name}"
+                )
             }
             Self::MinDataRate => {
                 f.write_str("a minimum data rate needs more than 0 bytes per second and a grace period above 1 second")
@@ -165,7 +174,10 @@ impl Limits {
         let zero = |name, is_zero: bool| if is_zero { Err(LimitsError::Zero(name)) } else { Ok(()) };
         let no_time = |time: Option<Duration>| time.is_some_and(|time| time.is_zero());
         zero("max_request_line_size", self.max_request_line_size == 0)?;
-        zero("max_request_headers_total_size", self.max_request_headers_total_size == 0)?;
+        zero(
+            "max_request_headers_total_size",
+            self.max_request_headers_total_size == 0,
+        )?;
         zero("max_request_header_count", self.max_request_header_count == 0)?;
         zero("keep_alive_timeout", no_time(self.keep_alive_timeout))?;
         zero("request_headers_timeout", no_time(self.request_headers_timeout))?;
@@ -188,7 +200,8 @@ impl Limits {
     /// Whether a connection with that many unsent bytes has to wait before it writes more.
     #[inline]
     pub(crate) fn output_is_full(&self, unsent: usize) -> bool {
-        self.max_response_buffer_size.is_some_and(|limit| unsent > 0 && unsent >= limit)
+        self.max_response_buffer_size
+            .is_some_and(|limit| unsent > 0 && unsent >= limit)
     }
 
     /// Whether a connection with that many unconsumed bytes has to stop reading.
@@ -206,18 +219,36 @@ mod tests {
     #[test]
     fn limits_that_cannot_work_are_named() {
         assert_eq!(Limits::default().validate(), Ok(()));
-        let limits = Limits { max_request_line_size: 0, ..Limits::default() };
+        let limits = Limits {
+            max_request_line_size: 0,
+            ..Limits::default()
+        };
         assert_eq!(limits.validate(), Err(LimitsError::Zero("max_request_line_size")));
-        let limits = Limits { max_request_buffer_size: Some(10_000), ..Limits::default() };
-        assert_eq!(limits.validate(), Err(LimitsError::BufferTooSmall("max_request_headers_total_size")));
-        let limits = Limits { keep_alive_timeout: Some(Duration::ZERO), ..Limits::default() };
-        assert_eq!(limits.validate().unwrap_err().to_string(), "keep_alive_timeout must be greater than zero");
+        let limits = Limits {
+            max_request_buffer_size: Some(10_000),
+            ..Limits::default()
+        };
+        assert_eq!(
+            limits.validate(),
+            Err(LimitsError::BufferTooSmall("max_request_headers_total_size"))
+        );
+        let limits = Limits {
+            keep_alive_timeout: Some(Duration::ZERO),
+            ..Limits::default()
+        };
+        assert_eq!(
+            limits.validate().unwrap_err().to_string(),
+            "keep_alive_timeout must be greater than zero"
+        );
     }
 
     #[test]
     fn a_rate_needs_bytes_and_more_than_a_second_of_grace() {
         assert!(MinDataRate::new(0, Duration::from_secs(5)).is_err());
         assert!(MinDataRate::new(1, Duration::from_secs(1)).is_err());
-        assert_eq!(MinDataRate::new(100, Duration::from_secs(2)).map(|rate| rate.millis_for(600)), Ok(6000));
+        assert_eq!(
+            MinDataRate::new(100, Duration::from_secs(2)).map(|rate| rate.millis_for(600)),
+            Ok(6000)
+        );
     }
 }

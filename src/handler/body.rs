@@ -3,8 +3,7 @@
 use super::exchange::{Exchange, Outcome};
 use super::fields::{FieldError, FieldName, FieldValue, FieldsSeen, write_field};
 use crate::buffer::Output;
-use crate::http1::Rejection;
-use crate::http1::field::parse_line;
+use crate::http1::{Rejection, trailers};
 use bytes::Bytes;
 use std::io::{self, Read};
 use std::ops::Deref;
@@ -230,18 +229,16 @@ pub struct Trailers<'a> {
 impl<'a> Trailers<'a> {
     /// Names as sent, values without the white space around them, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.lines
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| line.strip_suffix(b"\r"))
-            .filter_map(|line| parse_line(line).ok())
-            .map(|field| (field.name, field.value))
+        trailers::fields(self.lines).map(|field| (field.name, field.value))
     }
 
     /// The first value with that name.
     #[must_use]
     pub fn get(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
         let name = name.as_ref();
-        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 }
 
@@ -269,7 +266,12 @@ pub(crate) struct WriteState {
 
 impl WriteState {
     pub(crate) fn new(framing: OutputFraming) -> Self {
-        Self { framing, wrote: false, exceeded: false, trailers: Vec::new() }
+        Self {
+            framing,
+            wrote: false,
+            exceeded: false,
+            trailers: Vec::new(),
+        }
     }
 
     /// Ends the body; false if fewer bytes were written than promised.
@@ -405,7 +407,11 @@ impl<'a> BodyWriter<'a> {
 /// Lower-case hexadecimal without leading zeros, and CRLF.
 fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
     let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|place| b"0123456789abcdef"[(size >> (place * 4)) & 15]));
+    out.extend(
+        (0..digits)
+            .rev()
+            .map(|place| b"0123456789abcdef"[(size >> (place * 4)) & 15]),
+    );
     out.extend_from_slice(b"\r\n");
 }
 
@@ -435,7 +441,10 @@ mod tests {
             writer.trailer("x-sum", "1").unwrap();
             assert!(writer.trailer("x-sum", "1\r\n").is_err());
         });
-        assert_eq!(bytes, "5\r\nhello\r\n11\r\nxxxxxxxxxxxxxxxxx\r\n4\r\nread\r\n0\r\nx-sum: 1\r\n\r\n");
+        assert_eq!(
+            bytes,
+            "5\r\nhello\r\n11\r\nxxxxxxxxxxxxxxxxx\r\n4\r\nread\r\n0\r\nx-sum: 1\r\n\r\n"
+        );
     }
 
     #[test]

@@ -61,13 +61,25 @@ pub struct Responder {
 
 impl Responder {
     pub(crate) fn new(mailbox: Arc<Mailbox>, key: usize, id: ExchangeId, gone: Gone) -> Self {
-        Self { mailbox, key, id, gone, is_answered: false }
+        Self {
+            mailbox,
+            key,
+            id,
+            gone,
+            is_answered: false,
+        }
     }
 
     /// Starts the response.
     #[must_use]
     pub fn respond(self, status: StatusCode) -> DeferredHead {
-        DeferredHead { responder: self, status, fields: Vec::new(), seen: FieldsSeen::default(), error: None }
+        DeferredHead {
+            responder: self,
+            status,
+            fields: Vec::new(),
+            seen: FieldsSeen::default(),
+            error: None,
+        }
     }
 
     /// Resets the connection: nothing is sent.
@@ -86,7 +98,8 @@ impl Responder {
         if self.gone.is_set() {
             return Err(Disconnected);
         }
-        self.mailbox.post(self.key, self.id, Content::Response(Box::new(response)));
+        self.mailbox
+            .post(self.key, self.id, Content::Response(Box::new(response)));
         Ok(())
     }
 }
@@ -94,7 +107,9 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         if !self.is_answered {
-            let _ = self.post(DeferredResponse::Failed("the responder was dropped without an answer".into()));
+            let _ = self.post(DeferredResponse::Failed(
+                "the responder was dropped without an answer".into(),
+            ));
         }
     }
 }
@@ -144,9 +159,20 @@ impl DeferredHead {
     }
 
     fn hand_over(self, body: DeferredBody) -> Result<(), Disconnected> {
-        let Self { mut responder, status, fields, seen, error } = self;
+        let Self {
+            mut responder,
+            status,
+            fields,
+            seen,
+            error,
+        } = self;
         responder.post(match error {
-            None => DeferredResponse::Head { status, fields, seen, body },
+            None => DeferredResponse::Head {
+                status,
+                fields,
+                seen,
+                body,
+            },
             Some(error) => DeferredResponse::Failed(error.to_string()),
         })
     }
@@ -154,7 +180,12 @@ impl DeferredHead {
 
 /// What a [`Responder`] sends to its loop.
 pub(crate) enum DeferredResponse {
-    Head { status: StatusCode, fields: Vec<u8>, seen: FieldsSeen, body: DeferredBody },
+    Head {
+        status: StatusCode,
+        fields: Vec<u8>,
+        seen: FieldsSeen,
+        body: DeferredBody,
+    },
     Failed(String),
     Abort,
 }
@@ -191,13 +222,22 @@ impl Bell {
 
 impl Waker {
     pub(crate) fn new(mailbox: Arc<Mailbox>, key: usize, id: ExchangeId) -> Self {
-        Self { bell: Arc::new(Bell { mailbox, key, id, is_rung: AtomicBool::new(false) }) }
+        Self {
+            bell: Arc::new(Bell {
+                mailbox,
+                key,
+                id,
+                is_rung: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Asks again.
     pub fn wake(&self) {
         if !self.bell.is_rung.swap(true, Ordering::AcqRel) {
-            self.bell.mailbox.post(self.bell.key, self.bell.id, Content::Wake(Arc::clone(&self.bell)));
+            self.bell
+                .mailbox
+                .post(self.bell.key, self.bell.id, Content::Wake(Arc::clone(&self.bell)));
         }
     }
 }

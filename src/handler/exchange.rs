@@ -83,20 +83,41 @@ impl<'a> Exchange<'a> {
         let state = self.state;
         match state.take_body(self.ahead, limit as u64) {
             TakenBody::None => {
-                let body = Body { bytes: &[], trailers: Trailers::default() };
-                return then(body, Exchange { state, ahead: self.ahead });
+                let body = Body {
+                    bytes: &[],
+                    trailers: Trailers::default(),
+                };
+                return then(
+                    body,
+                    Exchange {
+                        state,
+                        ahead: self.ahead,
+                    },
+                );
             }
             TakenBody::TooLarge => return Outcome::PROOF,
             TakenBody::Comes => {}
         }
         if let Framing::Length(length) = state.current.facts.framing {
-            if let Some((bytes, ahead)) = usize::try_from(length).ok().and_then(|n| self.ahead.split_at_checked(n)) {
+            if let Some((bytes, ahead)) = usize::try_from(length)
+                .ok()
+                .and_then(|n| self.ahead.split_at_checked(n))
+            {
                 // It is all here: no box, no copy.
                 state.body_consumed = bytes.len();
-                return then(Body { bytes, trailers: Trailers::default() }, Exchange { state, ahead });
+                return then(
+                    Body {
+                        bytes,
+                        trailers: Trailers::default(),
+                    },
+                    Exchange { state, ahead },
+                );
             }
         }
-        state.reply = Reply::Collect { limit, then: Box::new(then) };
+        state.reply = Reply::Collect {
+            limit,
+            then: Box::new(then),
+        };
         Outcome::PROOF
     }
 
@@ -104,7 +125,10 @@ impl<'a> Exchange<'a> {
     pub fn receive(self, sink: impl BodySink + 'static) -> Outcome {
         match self.state.take_body(self.ahead, u64::MAX) {
             TakenBody::None => {
-                let end = BodyEnd { is_complete: true, trailers: Trailers::default() };
+                let end = BodyEnd {
+                    is_complete: true,
+                    trailers: Trailers::default(),
+                };
                 return Box::new(sink).finish(end, self);
             }
             TakenBody::TooLarge => Box::new(sink).failed(Some(Rejection::RequestBodyTooLarge)),
@@ -184,12 +208,18 @@ impl<'a> Exchange<'a> {
     }
 
     fn before_body(&mut self) -> Result<&mut super::state::Overrides, BodyStarted> {
-        if self.state.current.body_taken { Err(BodyStarted) } else { Ok(self.state.overrides()) }
+        if self.state.current.body_taken {
+            Err(BodyStarted)
+        } else {
+            Ok(self.state.overrides())
+        }
     }
 }
 
 impl fmt::Debug for Exchange<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("facts", &self.state.current.facts).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("facts", &self.state.current.facts)
+            .finish_non_exhaustive()
     }
 }

@@ -185,7 +185,11 @@ mod tests {
         ];
         for (name, value, expected) in cases {
             let mut out = Vec::new();
-            assert_eq!(write_field(&mut out, &mut FieldsSeen::default(), &name, &value), expected, "{name}: {value}");
+            assert_eq!(
+                write_field(&mut out, &mut FieldsSeen::default(), &name, &value),
+                expected,
+                "{name}: {value}"
+            );
             assert_eq!(out.is_empty(), expected.is_err(), "{name}: {value}");
         }
     }

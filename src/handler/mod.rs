@@ -9,7 +9,9 @@ mod response;
 mod state;
 mod tunnel;
 
-pub use body::{Body, BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyWriter, Flow, Progress, ReaderSource, Trailers};
+pub use body::{
+    Body, BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyWriter, Flow, Progress, ReaderSource, Trailers,
+};
 pub use defer::{DeferredHead, Disconnected, Responder, Waker};
 pub use exchange::{BodyStarted, Exchange, Outcome};
 pub use fields::{FieldError, FieldName, FieldValue};
@@ -18,9 +20,9 @@ pub use response::{Payload, ResponseHead};
 pub use tunnel::{Tunnel, TunnelIo, Upgrade, UpgradeError};
 
 pub(crate) use body::{CollectThen, OutputFraming, WriteState};
-pub(crate) use defer::{Bell, DeferredBody, DeferredResponse, ExchangeId, Gone};
+pub(crate) use defer::{Bell, DeferredBody, DeferredResponse, ExchangeId};
 pub(crate) use request::ConnectionId;
-pub(crate) use state::{ExchangeState, Overrides, Reply};
+pub(crate) use state::{Current, ExchangeState, Reply};
 
 /// Answers requests.
 ///

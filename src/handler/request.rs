@@ -64,7 +64,11 @@ impl<'a> Request<'a> {
     /// HTTP/1.1 or HTTP/1.0.
     #[must_use]
     pub fn version(&self) -> Version {
-        if self.facts.is_http11 { Version::HTTP_11 } else { Version::HTTP_10 }
+        if self.facts.is_http11 {
+            Version::HTTP_11
+        } else {
+            Version::HTTP_10
+        }
     }
 
     /// The fields in the order in which they came.
@@ -138,8 +142,10 @@ impl<'a> Request<'a> {
     /// # Errors
     /// When the `http` crate refuses what HTTP allows, such as a target with `"` in it.
     pub fn to_parts(&self) -> Result<http::request::Parts, http::Error> {
-        let mut builder =
-            http::Request::builder().method(self.method.clone()).uri(self.target.raw()).version(self.version());
+        let mut builder = http::Request::builder()
+            .method(self.method.clone())
+            .uri(self.target.raw())
+            .version(self.version());
         for (name, value) in self.headers.iter() {
             builder = builder.header(name, value);
         }
@@ -175,7 +181,10 @@ impl<'a> Headers<'a> {
     #[must_use]
     pub fn get(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
         let name = name.as_ref();
-        self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        self.fields
+            .iter()
+            .find(|field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
     }
 
     /// The first value with that name, if it is valid UTF-8.
@@ -186,7 +195,10 @@ impl<'a> Headers<'a> {
 
     /// Every value with that name.
     pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        self.fields
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
     }
 
     /// How many fields there are.
@@ -204,7 +216,12 @@ impl<'a> Headers<'a> {
 
 impl fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()))).finish()
+        f.debug_map()
+            .entries(
+                self.iter()
+                    .map(|(name, value)| (name, value.escape_ascii().to_string())),
+            )
+            .finish()
     }
 }
 

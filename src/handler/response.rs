@@ -74,7 +74,11 @@ impl<'a> ResponseHead<'a> {
     #[inline]
     pub(crate) fn begin(exchange: Exchange<'a>, status: StatusCode, reason: Option<&str>) -> Self {
         let error = exchange.state.begin_head(status, reason).err();
-        Self { exchange, status, error }
+        Self {
+            exchange,
+            status,
+            error,
+        }
     }
 
     /// Adds a field. One that cannot be sent is the handler's error: it is logged and the answer becomes 500.
@@ -114,7 +118,10 @@ impl<'a> ResponseHead<'a> {
         }
         let state = self.exchange.state;
         if let Some(framing) = state.open_body(self.status, length) {
-            state.reply = Reply::Stream { framing, source: Box::new(source) };
+            state.reply = Reply::Stream {
+                framing,
+                source: Box::new(source),
+            };
         }
         Outcome::PROOF
     }
@@ -129,7 +136,10 @@ impl<'a> ResponseHead<'a> {
             return Outcome::PROOF;
         }
         if let Some(framing) = state.open_body(self.status, length) {
-            state.reply = Reply::Pipe { framing, pipe: Box::new(pipe) };
+            state.reply = Reply::Pipe {
+                framing,
+                pipe: Box::new(pipe),
+            };
         }
         Outcome::PROOF
     }
@@ -142,6 +152,8 @@ impl<'a> ResponseHead<'a> {
 
 impl fmt::Debug for ResponseHead<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseHead").field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }

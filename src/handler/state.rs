@@ -87,6 +87,8 @@ pub(crate) struct ExchangeState {
     /// Whether the server stops, so that every connection ends with the exchange it is at.
     pub(crate) is_stopping: bool,
     last_id: ExchangeId,
+    /// How much output there was when the turn's work began.
+    pub(crate) turn_start: usize,
     /// What the handler decided in this call.
     pub(crate) reply: Reply,
     pub(crate) fields_seen: FieldsSeen,
@@ -104,8 +106,8 @@ pub(crate) struct Current {
     pub(crate) id: ExchangeId,
     /// The status of the response, once its head is complete.
     pub(crate) status: Option<StatusCode>,
-    /// Where the response begins in the output.
-    pub(crate) head_start: Mark,
+    /// Where the response begins in the output; known only within the turn in which it was begun.
+    pub(crate) head_start: Option<Mark>,
     /// Whether the connection ends with this exchange.
     pub(crate) close: bool,
     /// Whether the handler has asked for the body.
@@ -117,7 +119,7 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    fn new(facts: RequestFacts, head_start: Mark, close: bool) -> Self {
+    pub(crate) fn new(facts: RequestFacts, head_start: Option<Mark>, close: bool) -> Self {
         Self {
             facts,
             id: 0,
@@ -153,11 +155,12 @@ impl ExchangeState {
             common,
             mailbox,
             upgraded,
-            current: Current::new(RequestFacts::default(), output.mark(), false),
+            current: Current::new(RequestFacts::default(), None, false),
             output,
             key: 0,
             is_stopping: false,
             last_id: 0,
+            turn_start: 0,
             reply: Reply::Open,
             fields_seen: FieldsSeen::default(),
             body_consumed: 0,
@@ -167,7 +170,7 @@ impl ExchangeState {
     /// Makes ready for the next request; nothing of the one before it is left.
     #[inline]
     pub(crate) fn begin(&mut self, facts: RequestFacts) {
-        self.current = Current::new(facts, self.output.mark(), !facts.keeps_alive);
+        self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive);
         self.reply = Reply::Open;
         self.body_consumed = 0;
         self.fields_seen = FieldsSeen::default();
@@ -199,11 +202,16 @@ impl ExchangeState {
 
     pub(crate) fn overrides(&mut self) -> &mut Overrides {
         let limits = &self.limits;
-        self.current.overrides.get_or_insert_with(|| Box::new(Overrides::from(&**limits)))
+        self.current
+            .overrides
+            .get_or_insert_with(|| Box::new(Overrides::from(&**limits)))
     }
 
     pub(crate) fn max_body(&self) -> Option<u64> {
-        self.current.overrides.as_ref().map_or(self.limits.max_request_body_size, |overrides| overrides.max_body)
+        self.current
+            .overrides
+            .as_ref()
+            .map_or(self.limits.max_request_body_size, |overrides| overrides.max_body)
     }
 
     // ---- the request's body
@@ -225,14 +233,15 @@ impl ExchangeState {
         }
         if self.current.facts.expects_continue && ahead.is_empty() && !self.current.body_begun {
             // The head of the final response may have been begun: 100 goes before it.
-            self.current.head_start = self.output.insert(self.current.head_start, encode::CONTINUE);
+            let start = self.current.head_start.unwrap_or(self.output.mark());
+            self.current.head_start = Some(self.output.insert(start, encode::CONTINUE));
             self.current.body_begun = true;
         }
         TakenBody::Comes
     }
 
     /// Whether the body is certain to be unreadable, so that the connection cannot go on behind this response.
-    fn body_forbids_reuse(&self) -> bool {
+    pub(crate) fn body_forbids_reuse(&self) -> bool {
         if self.current.body_taken {
             return false;
         }
@@ -249,8 +258,12 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn begin_head(&mut self, status: StatusCode, reason: Option<&str>) -> Result<(), super::FieldError> {
         self.fields_seen = FieldsSeen::default();
-        self.current.head_start = self.output.mark();
-        encode::status_line(self.output.linear(), status, reason.filter(|reason| is_field_value(reason.as_bytes())));
+        self.current.head_start = Some(self.output.mark());
+        encode::status_line(
+            self.output.linear(),
+            status,
+            reason.filter(|reason| is_field_value(reason.as_bytes())),
+        );
         match reason {
             Some(reason) if !is_field_value(reason.as_bytes()) => Err(super::FieldError::Value),
             _ => Ok(()),
@@ -308,10 +321,13 @@ impl ExchangeState {
             }
         };
         let (head, framing) = match (rule, length) {
-            (BodyRule::Free, Exact(length)) => {
-                (HeadLength::Exact(length), Some(OutputFraming::Length { remaining: length }))
+            (BodyRule::Free, Exact(length)) => (
+                HeadLength::Exact(length),
+                Some(OutputFraming::Length { remaining: length }),
+            ),
+            (BodyRule::Free, Unknown) if self.current.facts.is_http11 => {
+                (HeadLength::Chunked, Some(OutputFraming::Chunked))
             }
-            (BodyRule::Free, Unknown) if self.current.facts.is_http11 => (HeadLength::Chunked, Some(OutputFraming::Chunked)),
             (BodyRule::Free, Unknown) => (HeadLength::UntilClose, Some(OutputFraming::UntilClose)),
             (BodyRule::LengthOnly, Exact(length)) => (HeadLength::Exact(length), None),
             (BodyRule::Empty, Exact(0)) => (HeadLength::Exact(0), None),
@@ -376,7 +392,9 @@ impl ExchangeState {
 
     /// Replaces what was begun of a response by an empty one with that status.
     pub(crate) fn put_error(&mut self, status: StatusCode) {
-        self.output.rewind(self.current.head_start);
+        if let Some(mark) = self.current.head_start {
+            self.output.rewind(mark);
+        }
         self.fields_seen = FieldsSeen::default();
         encode::status_line(self.output.linear(), status, None);
         self.end_head(status, HeadLength::Exact(0));

@@ -139,11 +139,21 @@ impl<'a> Upgrade<'a> {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         // Not through `fields_seen`: the 101's Connection is ours.
         field_error = field_error.or(write_field(out, &mut FieldsSeen::default(), &"Upgrade", &protocol).err());
-        Ok(Self { exchange, protocol, offer: Ok(place), field_error })
+        Ok(Self {
+            exchange,
+            protocol,
+            offer: Ok(place),
+            field_error,
+        })
     }
 
     pub(crate) fn refused(exchange: Exchange<'a>, protocol: &'a str, refusal: UpgradeError) -> Self {
-        Self { exchange, protocol, offer: Err(refusal), field_error: None }
+        Self {
+            exchange,
+            protocol,
+            offer: Err(refusal),
+            field_error: None,
+        }
     }
 
     /// Adds a field to the 101.
@@ -186,7 +196,10 @@ impl<'a> Upgrade<'a> {
                 state.common.put(state.output.linear(), seen.server, seen.date);
                 encode::end_of_head(state.output.linear());
                 state.current.status = Some(StatusCode::SWITCHING_PROTOCOLS);
-                state.reply = Reply::Tunnel { tunnel: Box::new(tunnel), place };
+                state.reply = Reply::Tunnel {
+                    tunnel: Box::new(tunnel),
+                    place,
+                };
                 Outcome::PROOF
             }
         }
@@ -195,6 +208,9 @@ impl<'a> Upgrade<'a> {
 
 impl fmt::Debug for Upgrade<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upgrade").field("protocol", &self.protocol).field("offer", &self.offer).finish_non_exhaustive()
+        f.debug_struct("Upgrade")
+            .field("protocol", &self.protocol)
+            .field("offer", &self.offer)
+            .finish_non_exhaustive()
     }
 }

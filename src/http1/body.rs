@@ -26,7 +26,11 @@ impl BodyReader {
             Framing::Length(left) => State::Length { left },
             Framing::Chunked => State::Chunked(ChunkedDecoder::new()),
         };
-        Self { state, limits, trailers: Vec::new() }
+        Self {
+            state,
+            limits,
+            trailers: Vec::new(),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {

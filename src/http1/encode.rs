@@ -60,7 +60,11 @@ impl CommonFields {
     pub fn set_time(&mut self, now: SystemTime) {
         use std::io::Write;
         // Writing into a slice of exactly that length cannot fail.
-        let _ = write!(&mut self.lines[self.date..], "Date: {}\r\n", httpdate::HttpDate::from(now));
+        let _ = write!(
+            &mut self.lines[self.date..],
+            "Date: {}\r\n",
+            httpdate::HttpDate::from(now)
+        );
     }
 
     /// Appends what the handler has not set itself.
@@ -108,12 +112,18 @@ mod tests {
             "Server: stannel\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
         );
         common.set_time(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000));
-        assert_eq!(text(|out| common.put(out, true, false)), "Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n");
+        assert_eq!(
+            text(|out| common.put(out, true, false)),
+            "Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n"
+        );
         assert_eq!(text(|out| common.put(out, false, true)), "Server: stannel\r\n");
     }
 
     #[test]
     fn lengths_are_decimal() {
-        assert_eq!(text(|out| content_length(out, u64::MAX)), "Content-Length: 18446744073709551615\r\n\r\n");
+        assert_eq!(
+            text(|out| content_length(out, u64::MAX)),
+            "Content-Length: 18446744073709551615\r\n\r\n"
+        );
     }
 }

@@ -143,7 +143,11 @@ pub(crate) fn examine<'a>(
 fn check_host<'a>(seen: &Seen<'a>, is_http11: bool, target: &Target<'_>) -> Result<Option<Host<'a>>, Rejection> {
     let Some(value) = seen.host else {
         // RFC 9112 §3.2: the target does not replace it.
-        return if is_http11 { Err(Rejection::MissingHostHeader) } else { Ok(None) };
+        return if is_http11 {
+            Err(Rejection::MissingHostHeader)
+        } else {
+            Ok(None)
+        };
     };
     if seen.hosts > 1 {
         return Err(Rejection::MultipleHostHeaders);
@@ -181,7 +185,9 @@ fn check_framing(seen: &Seen<'_>, is_http11: bool) -> Result<Framing, Rejection>
     if seen.lengths > 1 {
         return Err(Rejection::MultipleContentLengths);
     }
-    content_length(seen.length.unwrap_or(b"")).map(Framing::Length).ok_or(Rejection::InvalidContentLength)
+    content_length(seen.length.unwrap_or(b""))
+        .map(Framing::Length)
+        .ok_or(Rejection::InvalidContentLength)
 }
 
 /// A list of tokens of which the last, and only the last, is `chunked`: understood, but not spoken here.
@@ -212,8 +218,13 @@ mod tests {
     use http::Method;
 
     fn facts(method: Method, is_http11: bool, fields: &[(&str, &str)]) -> Result<RequestFacts, Rejection> {
-        let fields: Vec<RawField<'_>> =
-            fields.iter().map(|&(name, value)| RawField { name, value: value.as_bytes() }).collect();
+        let fields: Vec<RawField<'_>> = fields
+            .iter()
+            .map(|&(name, value)| RawField {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
         let mut scratch = Vec::new();
         let target = target::parse(b"/", method.as_str(), &mut scratch).unwrap();
         examine(&method, is_http11, &target, &fields).map(|(facts, _)| facts)
@@ -225,35 +236,81 @@ mod tests {
             (&[], Ok(Framing::None)),
             (&[("Content-Length", "0")], Ok(Framing::Length(0))),
             (&[("Content-Length", "007")], Ok(Framing::Length(7))),
-            (&[("Content-Length", "9223372036854775807")], Ok(Framing::Length(i64::MAX as u64))),
-            (&[("Content-Length", "9223372036854775808")], Err(Rejection::InvalidContentLength)),
+            (
+                &[("Content-Length", "9223372036854775807")],
+                Ok(Framing::Length(i64::MAX as u64)),
+            ),
+            (
+                &[("Content-Length", "9223372036854775808")],
+                Err(Rejection::InvalidContentLength),
+            ),
             (&[("Content-Length", "+5")], Err(Rejection::InvalidContentLength)),
             (&[("Content-Length", "5,5")], Err(Rejection::InvalidContentLength)),
             (&[("Content-Length", "")], Err(Rejection::InvalidContentLength)),
-            (&[("Content-Length", "5"), ("content-length", "5")], Err(Rejection::MultipleContentLengths)),
+            (
+                &[("Content-Length", "5"), ("content-length", "5")],
+                Err(Rejection::MultipleContentLengths),
+            ),
             (&[("Transfer-Encoding", "Chunked")], Ok(Framing::Chunked)),
-            (&[("Transfer-Encoding", "chunked"), ("Content-Length", "5")], Err(Rejection::LengthAndTransferEncoding)),
-            (&[("Transfer-Encoding", "gzip, chunked")], Err(Rejection::UnknownTransferCoding)),
-            (&[("Transfer-Encoding", "chunked, chunked")], Err(Rejection::FinalTransferCodingNotChunked)),
-            (&[("Transfer-Encoding", "chunked,")], Err(Rejection::FinalTransferCodingNotChunked)),
-            (&[("Transfer-Encoding", ",chunked")], Err(Rejection::FinalTransferCodingNotChunked)),
-            (&[("Transfer-Encoding", "chunked;q=1")], Err(Rejection::FinalTransferCodingNotChunked)),
-            (&[("Transfer-Encoding", "identity")], Err(Rejection::FinalTransferCodingNotChunked)),
-            (&[("Transfer-Encoding", "")], Err(Rejection::FinalTransferCodingNotChunked)),
+            (
+                &[("Transfer-Encoding", "chunked"), ("Content-Length", "5")],
+                Err(Rejection::LengthAndTransferEncoding),
+            ),
+            (
+                &[("Transfer-Encoding", "gzip, chunked")],
+                Err(Rejection::UnknownTransferCoding),
+            ),
+            (
+                &[("Transfer-Encoding", "chunked, chunked")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
+            (
+                &[("Transfer-Encoding", "chunked,")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
+            (
+                &[("Transfer-Encoding", ",chunked")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
+            (
+                &[("Transfer-Encoding", "chunked;q=1")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
+            (
+                &[("Transfer-Encoding", "identity")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
+            (
+                &[("Transfer-Encoding", "")],
+                Err(Rejection::FinalTransferCodingNotChunked),
+            ),
             (&[("Transfer_Encoding", "chunked")], Ok(Framing::None)),
         ];
         for (fields, expected) in cases {
             let fields: Vec<_> = [("host", "h")].iter().chain(*fields).copied().collect();
-            assert_eq!(facts(Method::POST, true, &fields).map(|facts| facts.framing), *expected, "{fields:?}");
+            assert_eq!(
+                facts(Method::POST, true, &fields).map(|facts| facts.framing),
+                *expected,
+                "{fields:?}"
+            );
         }
     }
 
     #[test]
     fn http10_frames_by_length_alone() {
-        assert_eq!(facts(Method::POST, false, &[]).err(), Some(Rejection::LengthRequiredHttp10));
-        assert_eq!(facts(Method::GET, false, &[]).map(|facts| facts.framing), Ok(Framing::None));
+        assert_eq!(
+            facts(Method::POST, false, &[]).err(),
+            Some(Rejection::LengthRequiredHttp10)
+        );
+        assert_eq!(
+            facts(Method::GET, false, &[]).map(|facts| facts.framing),
+            Ok(Framing::None)
+        );
         let coding = [("transfer-encoding", "chunked")];
-        assert_eq!(facts(Method::GET, false, &coding).err(), Some(Rejection::TransferEncodingOnHttp10));
+        assert_eq!(
+            facts(Method::GET, false, &coding).err(),
+            Some(Rejection::TransferEncodingOnHttp10)
+        );
     }
 
     #[test]
@@ -278,10 +335,19 @@ mod tests {
 
     #[test]
     fn expectations_are_met_or_refused() {
-        let expect = |is_http11, value| facts(Method::POST, is_http11, &[("host", "h"), ("expect", value), ("content-length", "1")]);
+        let expect = |is_http11, value| {
+            facts(
+                Method::POST,
+                is_http11,
+                &[("host", "h"), ("expect", value), ("content-length", "1")],
+            )
+        };
         assert!(expect(true, "100-Continue").is_ok_and(|facts| facts.expects_continue));
         assert!(expect(true, ", 100-continue,").is_ok_and(|facts| facts.expects_continue));
-        assert_eq!(expect(true, "100-continue, x").err(), Some(Rejection::UnknownExpectation));
+        assert_eq!(
+            expect(true, "100-continue, x").err(),
+            Some(Rejection::UnknownExpectation)
+        );
         assert!(expect(false, "x").is_ok_and(|facts| !facts.expects_continue));
     }
 }

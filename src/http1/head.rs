@@ -52,8 +52,12 @@ pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], lim
         Ok(httparse::Status::Partial) => return Quick::Incomplete,
         Err(_) => return Quick::Unclear,
     };
-    let httparse::Request { method: Some(method), path: Some(target), version: Some(version), headers: fields } =
-        request
+    let httparse::Request {
+        method: Some(method),
+        path: Some(target),
+        version: Some(version),
+        headers: fields,
+    } = request
     else {
         return Quick::Unclear;
     };
@@ -73,7 +77,14 @@ pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], lim
     if !ends_in_crlf || line_len > limits.line || fields_size > limits.fields_size || fields.len() > limits.fields {
         return Quick::Unclear;
     }
-    Quick::Complete(RawHead { len, fields_size, method, target, is_http11: version == 1, fields })
+    Quick::Complete(RawHead {
+        len,
+        fields_size,
+        method,
+        target,
+        is_http11: version == 1,
+        fields,
+    })
 }
 
 /// How far a head that is not complete yet was checked, line by line.
@@ -115,7 +126,9 @@ impl Scan {
                 return Ok(Some(end));
             } else {
                 // RFC 9112 §2.2: a lone LF is no line end here.
-                let line = line.strip_suffix(b"\r\n").ok_or(Rejection::InvalidRequestHeadersNoCrlf)?;
+                let line = line
+                    .strip_suffix(b"\r\n")
+                    .ok_or(Rejection::InvalidRequestHeadersNoCrlf)?;
                 field::parse_line(line)?;
                 self.fields += 1;
                 if self.fields > limits.fields {
@@ -131,7 +144,11 @@ impl Scan {
 
 /// What a line, complete or not, counts towards the size of the section: the empty line at its end counts nothing.
 fn size_of_line(line: &[u8]) -> usize {
-    if line == b"\r" || line == b"\r\n" { 0 } else { line.len() }
+    if line == b"\r" || line == b"\r\n" {
+        0
+    } else {
+        line.len()
+    }
 }
 
 /// RFC 9112 §3: a line that is too long is 414, unless it is the method that does not end (RFC 9110 §15.5.15).
@@ -141,7 +158,11 @@ fn check_line_size(line: &[u8], is_complete: bool, limits: &HeadLimits) -> Resul
         return Ok(());
     }
     let within = &line[..limits.line.min(line.len())];
-    Err(if within.contains(&b' ') { Rejection::RequestLineTooLong } else { Rejection::InvalidRequestLine })
+    Err(if within.contains(&b' ') {
+        Rejection::RequestLineTooLong
+    } else {
+        Rejection::InvalidRequestLine
+    })
 }
 
 /// RFC 9112 §3: `method SP request-target SP version CRLF`, exactly one SP in each place.
@@ -152,7 +173,9 @@ fn check_request_line(line: &[u8], scratch: &mut Vec<u8>) -> Result<(), Rejectio
     else {
         return Err(Rejection::InvalidRequestLine);
     };
-    let method = std::str::from_utf8(method).ok().filter(|method| field::is_token(method.as_bytes()));
+    let method = std::str::from_utf8(method)
+        .ok()
+        .filter(|method| field::is_token(method.as_bytes()));
     let method = method.ok_or(Rejection::InvalidRequestLine)?;
     if target.is_empty() {
         return Err(Rejection::InvalidRequestLine);
@@ -176,7 +199,11 @@ mod tests {
     use crate::http1::Rejection;
     use std::mem::MaybeUninit;
 
-    const LIMITS: HeadLimits = HeadLimits { line: 64, fields_size: 64, fields: 4 };
+    const LIMITS: HeadLimits = HeadLimits {
+        line: 64,
+        fields_size: 64,
+        fields: 4,
+    };
 
     fn scan(input: &[u8], piece: usize) -> Result<Option<usize>, Rejection> {
         let mut scan = Scan::default();
@@ -204,21 +231,39 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: h\r\n\r\nrest", Ok(27)),
             ("GET / HTTP/1.1\r\na:\r\nb: \t c \t\r\n\r\n", Ok(33)),
             ("GET / HTTP/1.1\n\n", Err(Rejection::InvalidRequestLine)),
-            ("GET / HTTP/1.1\r\nHost: h\n\r\n", Err(Rejection::InvalidRequestHeadersNoCrlf)),
-            ("GET / HTTP/1.1\r\nHost: h\r\n\n", Err(Rejection::InvalidRequestHeadersNoCrlf)),
-            ("GET / HTTP/1.1\r\na: b\nc: d\r\n\r\n", Err(Rejection::InvalidRequestHeadersNoCrlf)),
+            (
+                "GET / HTTP/1.1\r\nHost: h\n\r\n",
+                Err(Rejection::InvalidRequestHeadersNoCrlf),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\n\n",
+                Err(Rejection::InvalidRequestHeadersNoCrlf),
+            ),
+            (
+                "GET / HTTP/1.1\r\na: b\nc: d\r\n\r\n",
+                Err(Rejection::InvalidRequestHeadersNoCrlf),
+            ),
             ("GET  / HTTP/1.1\r\n\r\n", Err(Rejection::InvalidRequestLine)),
             ("GET / HTTP/1.1 \r\n\r\n", Err(Rejection::InvalidRequestLine)),
             ("GET / HTTP/1.2\r\n\r\n", Err(Rejection::UnrecognizedHttpVersion)),
             ("GET /\r\n\r\n", Err(Rejection::InvalidRequestLine)),
             ("PRI * HTTP/2.0\r\n\r\n", Err(Rejection::UnrecognizedHttpVersion)),
             ("GET / HTTP/1.1\r\n a: b\r\n\r\n", Err(Rejection::InvalidRequestHeader)),
-            ("GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n", Err(Rejection::InvalidRequestHeader)),
+            (
+                "GET / HTTP/1.1\r\na: b\r\n c\r\n\r\n",
+                Err(Rejection::InvalidRequestHeader),
+            ),
             ("GET / HTTP/1.1\r\na : b\r\n\r\n", Err(Rejection::InvalidRequestHeader)),
             ("GET / HTTP/1.1\r\n: b\r\n\r\n", Err(Rejection::InvalidRequestHeader)),
-            ("GET / HTTP/1.1\r\na: b\x00\r\n\r\n", Err(Rejection::MalformedRequestInvalidHeaders)),
+            (
+                "GET / HTTP/1.1\r\na: b\x00\r\n\r\n",
+                Err(Rejection::MalformedRequestInvalidHeaders),
+            ),
             ("GET / HTTP/1.1\r\n1:\r\n2:\r\n3:\r\n4:\r\n\r\n", Ok(34)),
-            ("GET / HTTP/1.1\r\n1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n\r\n", Err(Rejection::TooManyHeaders)),
+            (
+                "GET / HTTP/1.1\r\n1:\r\n2:\r\n3:\r\n4:\r\n5:\r\n\r\n",
+                Err(Rejection::TooManyHeaders),
+            ),
         ];
         for (input, expected) in cases {
             for piece in [1, 2, 3, 7, 1000] {
@@ -237,13 +282,22 @@ mod tests {
             assert!(scan(line(64).as_bytes(), piece).is_ok());
             assert_eq!(scan(line(65).as_bytes(), piece), Err(Rejection::RequestLineTooLong));
             assert_eq!(scan(&[b'A'; 64], piece), Err(Rejection::InvalidRequestLine));
-            assert_eq!(scan(format!("A {}", "b".repeat(62)).as_bytes(), piece), Err(Rejection::RequestLineTooLong));
+            assert_eq!(
+                scan(format!("A {}", "b".repeat(62)).as_bytes(), piece),
+                Err(Rejection::RequestLineTooLong)
+            );
             assert!(scan(fields(64).as_bytes(), piece).is_ok());
-            assert_eq!(scan(fields(65).as_bytes(), piece), Err(Rejection::HeadersExceedMaxTotalSize));
+            assert_eq!(
+                scan(fields(65).as_bytes(), piece),
+                Err(Rejection::HeadersExceedMaxTotalSize)
+            );
         }
         assert!(quick(line(64).as_bytes()).is_some() && quick(line(65).as_bytes()).is_none());
         assert!(quick(fields(64).as_bytes()).is_some() && quick(fields(65).as_bytes()).is_none());
         // What has come is over the limit already, whether or not the line will ever end.
-        assert_eq!(scan(format!("GET / HTTP/1.1\r\n{}", "a".repeat(65)).as_bytes(), 1000), Err(Rejection::HeadersExceedMaxTotalSize));
+        assert_eq!(
+            scan(format!("GET / HTTP/1.1\r\n{}", "a".repeat(65)).as_bytes(), 1000),
+            Err(Rejection::HeadersExceedMaxTotalSize)
+        );
     }
 }
