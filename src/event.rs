@@ -245,6 +245,13 @@ pub struct EndpointMetrics {
 }
 
 impl EndpointMetrics {
+    pub(crate) fn named(address: String) -> Self {
+        Self {
+            address,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn add_counters(&mut self, counters: &Counters) {
         // Ends are read before beginnings, so that no difference falls below zero.
         let closed = counters.closed.get();
