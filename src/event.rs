@@ -336,8 +336,8 @@ mod tests {
         assert_eq!(
             total.errors,
             [
-                ("max_concurrent_connections_exceeded", 1),
-                ("request_headers_timeout", 2)
+                ("request_headers_timeout", 2),
+                ("max_concurrent_connections_exceeded", 1)
             ]
         );
     }
