@@ -90,7 +90,7 @@ impl Turn<'_> {
         if self.connection.ended {
             self.end_now(CloseReason::ClientClosed, Ending::Plain);
         } else if self.engine.is_draining {
-            self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            self.stop_idle();
         }
         false
     }
