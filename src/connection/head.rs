@@ -213,6 +213,10 @@ impl ExchangeState {
     pub(super) fn handler_panicked(&mut self) {
         self.body_consumed = 0;
         self.reply = Reply::Open;
+        // It may have handed out a responder before.
+        if let Some(gone) = self.current.gone.take() {
+            gone.set();
+        }
         self.fail(&"it panicked");
     }
 }
