@@ -171,7 +171,10 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn begin(&mut self, facts: RequestFacts) {
         self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive);
-        self.reply = Reply::Open;
+        debug_assert!(
+            matches!(self.reply, Reply::Open),
+            "each decision is taken out when it was made"
+        );
         self.body_consumed = 0;
         self.fields_seen = FieldsSeen::default();
     }
