@@ -90,7 +90,7 @@ impl Turn<'_> {
         if self.connection.ended {
             self.end_now(CloseReason::ClientClosed, Ending::Plain);
         } else if self.engine.is_draining {
-            self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            self.stop_idle();
         }
         false
     }
@@ -237,6 +237,10 @@ impl ExchangeState {
     pub(super) fn handler_panicked(&mut self) {
         self.body_consumed = 0;
         self.reply = Reply::Open;
+        // It may have handed out a responder before.
+        if let Some(gone) = self.current.gone.take() {
+            gone.set();
+        }
         self.fail(&"it panicked");
     }
 }

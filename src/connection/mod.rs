@@ -313,8 +313,9 @@ impl Turn<'_> {
     /// The server stops: no request after the current one; with none, it ends.
     pub fn on_shutdown(&mut self) {
         match &self.connection.phase {
-            Phase::Head if !self.connection.head_started && self.engine.input.is_empty() => {
-                self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            // Half an empty line is no byte of a request either.
+            Phase::Head if !self.connection.head_started && matches!(self.engine.input.pending(), [] | [b'\r']) => {
+                self.stop_idle();
             }
             Phase::Tunnel(_) => self.tunnel_shutdown(),
             _ => {}
@@ -544,6 +545,17 @@ impl Turn<'_> {
     fn end_now(&mut self, reason: CloseReason, ending: Ending) {
         self.connection.end_for(reason);
         self.close_after_output(ending);
+    }
+
+    /// The server stops and no request is there. A client that is still being answered was not told, and may have
+    /// sent another one that would cost it the answer.
+    fn stop_idle(&mut self) {
+        let ending = if self.has_output() {
+            Ending::Linger
+        } else {
+            Ending::Plain
+        };
+        self.end_now(CloseReason::ServerStopped, ending);
     }
 
     /// Tells whoever works on the current exchange that it is over.
