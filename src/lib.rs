@@ -9,6 +9,7 @@ mod handler;
 pub mod http1;
 mod mailbox;
 mod places;
+mod server;
 pub mod timer;
 
 pub use endpoint::{Binding, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, UrlError, UrlPrefix};
@@ -19,5 +20,6 @@ pub use handler::{
     Progress, ReaderSource, Request, Responder, ResponseHead, Trailers, Tunnel, TunnelIo, Upgrade, UpgradeError, Waker,
 };
 pub use http1::{Rejection, TargetForm};
+pub use server::{BindError, BoundAddress, BoundServer, Server, ServerError, ServerHandle};
 
 pub use http::{Method, StatusCode, Version, header};

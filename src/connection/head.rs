@@ -176,10 +176,10 @@ fn show_checked(
     let state = &mut *parts.state;
     state.begin(facts);
     let request = Request {
-        method,
-        target,
+        method: &method,
+        target: &target,
         headers: Headers::new(raw.fields),
-        host,
+        host: &host,
         facts: &facts,
         connection: &connection.info,
         number: connection.number,

@@ -83,9 +83,8 @@ impl Turn<'_> {
     }
 
     pub(super) fn tunnel_shutdown(&mut self) {
-        let before = self.engine.state.output.len();
         self.ask_tunnel(|tunnel, io| tunnel.on_shutdown(io));
-        self.output_grew(before);
+        self.count_output();
     }
 
     /// Asks the tunnel; returns whether it goes on.

@@ -87,8 +87,8 @@ pub(crate) struct ExchangeState {
     /// Whether the server stops, so that every connection ends with the exchange it is at.
     pub(crate) is_stopping: bool,
     last_id: ExchangeId,
-    /// How much output there was when the turn's work began.
-    pub(crate) turn_start: usize,
+    /// How much of the output has been given its time; what is more was written since.
+    pub(crate) counted: usize,
     /// What the handler decided in this call.
     pub(crate) reply: Reply,
     pub(crate) fields_seen: FieldsSeen,
@@ -160,7 +160,7 @@ impl ExchangeState {
             key: 0,
             is_stopping: false,
             last_id: 0,
-            turn_start: 0,
+            counted: 0,
             reply: Reply::Open,
             fields_seen: FieldsSeen::default(),
             body_consumed: 0,
@@ -171,7 +171,10 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn begin(&mut self, facts: RequestFacts) {
         self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive);
-        self.reply = Reply::Open;
+        debug_assert!(
+            matches!(self.reply, Reply::Open),
+            "each decision is taken out when it was made"
+        );
         self.body_consumed = 0;
         self.fields_seen = FieldsSeen::default();
     }
