@@ -1,7 +1,8 @@
 //! Wire vectors: requests as bytes, and the answers that they must get.
 //!
 //! `tests/http1-cases.json` describes its format itself. `WIRE_CASES=FILE` runs the cases of another file. Each failing
-//! case prints one line.
+//! case prints one line. Cases that wait for real timeouts run over sockets only with `WIRE_SLOW=1`; without sockets
+//! time costs nothing.
 
 #[allow(dead_code, reason = "its main is for the example")]
 #[path = "../docs/examples/conformance.rs"]
@@ -11,13 +12,18 @@ mod conformance;
 mod wire;
 
 use conformance::Conformance;
+use stannel::{Server, ServerOptions};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs, thread};
 use wire::cases::{After, Case, Step};
 use wire::cut::{Mode, Split};
 use wire::play::play;
 use wire::pure::Loop;
 use wire::report::Report;
+use wire::socket::SocketWire;
 
 const MODES: [Mode; 5] = [
     Mode::Whole,
@@ -84,28 +90,36 @@ fn run_pure(cases: &[Case], mode: Mode) -> (Vec<Option<Vec<u8>>>, usize) {
 }
 
 fn run_pure_case(shared: &mut Loop, case: &Case, mode: Mode) -> Result<Vec<u8>, String> {
-    let mut play_once = |steps: &[Step], mode: Mode| {
+    let mut transcript: Option<Vec<u8>> = None;
+    in_its_own_pieces(case, mode, |steps, mode| {
         let mut wire = shared.connect(mode, mode.dice(&case.id));
         play(case, steps, mode, &mut wire)?;
         // Where the whole answer has to arrive, nothing may be lost in a reset.
         let expect = &case.expect;
         let needs_all = expect.connection != After::Any && !expect.responses.is_empty() && !expect.or_cut;
-        wire.finish(!needs_all)
-    };
+        let this = wire.finish(!needs_all)?;
+        match transcript.replace(this.clone()) {
+            Some(before) if without_continue(&before) != without_continue(&this) => {
+                Err("the server's bytes are others than before".into())
+            }
+            _ => Ok(()),
+        }
+    })?;
+    Ok(transcript.unwrap_or_default())
+}
+
+/// Plays a case, in the pieces that it asks for itself if the mode does not cut.
+fn in_its_own_pieces(
+    case: &Case,
+    mode: Mode,
+    mut play_once: impl FnMut(&[Step], Mode) -> Result<(), String>,
+) -> Result<(), String> {
     match (case.split, mode, &case.steps[..]) {
         (Some(Split::EveryByte), Mode::Whole, steps) => play_once(steps, Mode::Bytes),
-        (Some(Split::EachCut), Mode::Whole, [Step::Send(bytes)]) => {
-            let mut transcript = Vec::new();
-            for cut in 1..bytes.len() {
-                let steps = [&bytes[..cut], &bytes[cut..]].map(|piece| Step::Send(piece.to_vec()));
-                let cut_transcript = play_once(&steps, mode).map_err(|reason| format!("cut at {cut}: {reason}"))?;
-                if cut > 1 && without_continue(&transcript) != without_continue(&cut_transcript) {
-                    return Err(format!("cut at {cut}: the server's bytes are others than before"));
-                }
-                transcript = cut_transcript;
-            }
-            Ok(transcript)
-        }
+        (Some(Split::EachCut), Mode::Whole, [Step::Send(bytes)]) => (1..bytes.len()).try_for_each(|cut| {
+            let steps = [&bytes[..cut], &bytes[cut..]].map(|piece| Step::Send(piece.to_vec()));
+            play_once(&steps, mode).map_err(|reason| format!("cut at {cut}: {reason}"))
+        }),
         (_, mode, steps) => play_once(steps, mode),
     }
 }
@@ -122,6 +136,52 @@ fn without_continue(transcript: &[u8]) -> Vec<u8> {
     kept.extend_from_slice(rest);
     kept
 }
+
+/// The same handler behind a server, over real sockets.
+#[test]
+fn a_server_answers_as_expected_however_its_input_is_cut() {
+    let cases = cases();
+    let mut options = ServerOptions::default();
+    options.listen(Ipv4Addr::LOCALHOST, 0);
+    let server = Server::new(options, || Conformance).bind().expect("a free port");
+    let address = server.addresses()[0].socket_addrs()[0];
+    let handle = server.handle();
+    let running = thread::spawn(move || server.run());
+    let modes = [Mode::Whole, Mode::Bytes, Mode::Random(1)];
+    let failed: usize = modes.map(|mode| run_sockets(&cases, mode, address)).iter().sum();
+    handle.shutdown();
+    running.join().expect("the server ends").expect("the server ran");
+    assert_eq!(failed, 0, "cases failed");
+}
+
+/// Returns how many cases failed.
+fn run_sockets(cases: &[Case], mode: Mode, address: SocketAddr) -> usize {
+    let runs_slow = env::var_os("WIRE_SLOW").is_some_and(|value| value == "1");
+    let report = Mutex::new(Report::new(format!("sockets {}", name(mode))));
+    let next = AtomicUsize::new(0);
+    let client = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let lock = || report.lock().unwrap_or_else(PoisonError::into_inner);
+            if case.is_slow && !runs_slow {
+                lock().skip();
+                continue;
+            }
+            let result = in_its_own_pieces(case, mode, |steps, mode| {
+                play(case, steps, mode, &mut SocketWire::connect(address)?)
+            });
+            lock().case(&case.id, result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(client);
+        }
+    });
+    report.into_inner().unwrap_or_else(PoisonError::into_inner).end()
+}
+
+/// Most cases wait for a pause or for the server: many fit beside each other.
+const CLIENTS: usize = 16;
 
 fn name(mode: Mode) -> String {
     match mode {

@@ -5,17 +5,17 @@
 //! cargo run --example conformance -- --urls http://127.0.0.1:5000
 //! ```
 
-use std::fmt::Write as _;
-use std::io::{self, Read as _};
 use stannel::header::CONTENT_TYPE;
 use stannel::{
     BodyEnd, BodyLength, BodySink, BodySource, BodyWriter, Exchange, FieldName, Flow, Handler, Method, Outcome,
     Progress, ReaderSource, Request, StatusCode, Tunnel, TunnelIo, Version,
 };
+use std::fmt::Write as _;
+use std::io::{self, Read as _};
 
 /// Echoes, and plays the fixtures.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Conformance;
+pub(crate) struct Conformance;
 
 impl Handler for Conformance {
     fn handle(&mut self, request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {

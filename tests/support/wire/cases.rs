@@ -7,71 +7,71 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 /// What one client does and what it must see.
-pub struct Case {
-    pub id: String,
-    pub steps: Vec<Step>,
-    pub split: Option<Split>,
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) split: Option<Split>,
     /// Whether the client closes its side behind the last byte.
-    pub half_close: bool,
+    pub(crate) half_close: bool,
     /// Whether it waits for a real timeout.
-    pub is_slow: bool,
+    pub(crate) is_slow: bool,
     /// How long each wait may last, if longer than usual.
-    pub timeout: Option<Duration>,
-    pub expect: Expect,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) expect: Expect,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub(crate) enum Step {
     Send(Vec<u8>),
     Pause(Duration),
     AwaitInterim(u16),
     AwaitResponses(usize),
 }
 
-pub struct Expect {
+pub(crate) struct Expect {
     /// One for each final response, in order.
-    pub responses: Vec<ExpectResponse>,
-    pub connection: After,
+    pub(crate) responses: Vec<ExpectResponse>,
+    pub(crate) connection: After,
     /// Whether closing without a byte is right, too.
-    pub may_be_silent: bool,
+    pub(crate) may_be_silent: bool,
     /// Whether an incomplete response before the close is right.
-    pub cut: bool,
+    pub(crate) cut: bool,
     /// Whether a close before the response is complete is right, too.
-    pub or_cut: bool,
+    pub(crate) or_cut: bool,
     /// Whether the last response need not announce the close.
-    pub no_close_header: bool,
+    pub(crate) no_close_header: bool,
     /// Until when the responses must be complete, and from when on they may be.
-    pub within: Option<(Duration, Duration)>,
+    pub(crate) within: Option<(Duration, Duration)>,
 }
 
 /// What becomes of the connection behind the last response.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum After {
+pub(crate) enum After {
     Keep,
     Close,
     Any,
 }
 
-pub struct ExpectResponse {
-    pub statuses: Vec<u16>,
-    pub interim: Interim,
-    pub answers_head: bool,
-    pub framing: Option<String>,
-    pub body: Option<Vec<u8>>,
-    pub fields: Vec<(String, FieldRule)>,
-    pub echo: Option<ExpectEcho>,
+pub(crate) struct ExpectResponse {
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) interim: Interim,
+    pub(crate) answers_head: bool,
+    pub(crate) framing: Option<String>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) fields: Vec<(String, FieldRule)>,
+    pub(crate) echo: Option<ExpectEcho>,
     /// Everything behind a 101.
-    pub upgraded: Option<Vec<u8>>,
+    pub(crate) upgraded: Option<Vec<u8>>,
 }
 
 #[derive(Debug, PartialEq)]
-pub enum Interim {
+pub(crate) enum Interim {
     Exactly(Vec<u16>),
     /// At most one 100.
     MaybeContinue,
 }
 
-pub enum FieldRule {
+pub(crate) enum FieldRule {
     Absent,
     Values(Vec<Vec<u8>>),
     /// One value that matches as a whole.
@@ -79,25 +79,25 @@ pub enum FieldRule {
 }
 
 #[derive(Default)]
-pub struct ExpectEcho {
+pub(crate) struct ExpectEcho {
     /// `method`, `target`, `path`, `query` and `version`.
-    pub lines: Vec<(String, Vec<u8>)>,
+    pub(crate) lines: Vec<(String, Vec<u8>)>,
     /// All fields.
-    pub headers: Option<Fields>,
-    pub has: Fields,
-    pub lacks: Vec<Vec<u8>>,
-    pub body: Option<Vec<u8>>,
-    pub body_length: Option<u64>,
-    pub trailers: Option<Fields>,
+    pub(crate) headers: Option<Fields>,
+    pub(crate) has: Fields,
+    pub(crate) lacks: Vec<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) body_length: Option<u64>,
+    pub(crate) trailers: Option<Fields>,
 }
 
 /// Names and values.
-pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 type Result<T> = std::result::Result<T, String>;
 
 /// Reads a case file: an object with `cases`, or an array of cases.
-pub fn read(text: &str) -> Result<Vec<Case>> {
+pub(crate) fn read(text: &str) -> Result<Vec<Case>> {
     let file: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let cases = file.get("cases").unwrap_or(&file);
     let mut ids = HashSet::new();
@@ -191,7 +191,9 @@ fn expect(value: &Value) -> Result<Expect> {
         (None, times) => {
             let keys = ONE_RESPONSE.iter().filter_map(|&key| entries.take_entry(key)).collect();
             let one = Value::Object(keys);
-            (0..times.unwrap_or(1)).map(|_| expect_one(&one)).collect::<Result<_>>()?
+            (0..times.unwrap_or(1))
+                .map(|_| expect_one(&one))
+                .collect::<Result<_>>()?
         }
     };
     let expect = Expect {
@@ -303,7 +305,11 @@ fn fields(value: &Value) -> Result<Fields> {
 /// A string, or a list of strings and repetitions.
 fn bytes(value: &Value) -> Result<Vec<u8>> {
     match value {
-        Value::Array(items) => items.iter().map(bytes_item).collect::<Result<Vec<_>>>().map(|items| items.concat()),
+        Value::Array(items) => items
+            .iter()
+            .map(bytes_item)
+            .collect::<Result<Vec<_>>>()
+            .map(|items| items.concat()),
         other => bytes_item(other),
     }
 }
@@ -339,7 +345,9 @@ fn status(value: &Value) -> Result<u16> {
 }
 
 fn seconds(value: &Value) -> Result<Duration> {
-    let seconds = value.as_f64().ok_or_else(|| format!("{value} is no number of seconds"))?;
+    let seconds = value
+        .as_f64()
+        .ok_or_else(|| format!("{value} is no number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
@@ -356,7 +364,10 @@ fn string(value: &Value) -> Result<&str> {
 }
 
 fn array(value: &Value) -> Result<&[Value]> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| format!("{value} is no list"))
+    value
+        .as_array()
+        .map(Vec::as_slice)
+        .ok_or_else(|| format!("{value} is no list"))
 }
 
 fn object(value: &Value) -> Result<&Map<String, Value>> {
@@ -406,7 +417,11 @@ impl<'a> Entries<'a> {
     }
 
     fn flag(&mut self, key: &str) -> Result<bool> {
-        let read = |value: &Value| value.as_bool().ok_or_else(|| format!("{value} is neither true nor false"));
+        let read = |value: &Value| {
+            value
+                .as_bool()
+                .ok_or_else(|| format!("{value} is neither true nor false"))
+        };
         Ok(self.optional(key, read)?.unwrap_or(false))
     }
 

@@ -2,7 +2,7 @@
 
 /// How all cases are cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Whole,
     Bytes,
     Random(u64),
@@ -10,7 +10,7 @@ pub enum Mode {
 
 /// How a case wants to be cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Split {
+pub(crate) enum Split {
     EveryByte,
     /// Once for every place where it can be cut in two.
     EachCut,
@@ -24,7 +24,7 @@ const LARGE_PIECE: usize = 8191;
 
 impl Mode {
     /// The ends of the pieces.
-    pub fn cuts(self, len: usize, dice: &mut Dice) -> Vec<usize> {
+    pub(crate) fn cuts(self, len: usize, dice: &mut Dice) -> Vec<usize> {
         let mut cuts = Vec::new();
         match self {
             Self::Whole => {}
@@ -53,7 +53,7 @@ impl Mode {
         cuts
     }
 
-    pub fn dice(self, id: &str) -> Dice {
+    pub(crate) fn dice(self, id: &str) -> Dice {
         let seed = match self {
             Self::Whole | Self::Bytes => 0,
             Self::Random(seed) => seed,
@@ -66,7 +66,7 @@ impl Mode {
 }
 
 /// Numbers that look random and are always the same (SplitMix64).
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self) -> u64 {
@@ -76,7 +76,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         (self.roll() % limit as u64) as usize
     }
 }

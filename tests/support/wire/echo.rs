@@ -20,7 +20,7 @@ struct Echo {
 const SHOWN_BODY: u64 = 512;
 
 /// Compares; `number` is what `{i}` stands for.
-pub fn check(text: &[u8], expect: &ExpectEcho, number: usize) -> Result<()> {
+pub(crate) fn check(text: &[u8], expect: &ExpectEcho, number: usize) -> Result<()> {
     let echo = Echo::parse(text)?;
     for (key, expected) in &expect.lines {
         let expected = numbered(expected, number);
@@ -35,14 +35,18 @@ pub fn check(text: &[u8], expect: &ExpectEcho, number: usize) -> Result<()> {
         let found: Fields = named(&echo.headers, name).cloned().collect();
         same_fields("headers of that name", &found, &vec![(name.clone(), value.clone())])?;
     }
-    if let Some(name) = expect.lacks.iter().find(|name| named(&echo.headers, name).next().is_some()) {
+    if let Some(name) = expect
+        .lacks
+        .iter()
+        .find(|name| named(&echo.headers, name).next().is_some())
+    {
         return Err(format!("header {} must not be there", show(name)));
     }
-    if let Some(body) = &expect.body {
-        if (echo.length, echo.crc) != (body.len() as u64, crc32(body)) {
-            let shown = echo.body.as_deref().map_or_else(|| "not shown".to_owned(), show);
-            return Err(format!("body is {shown}, {} bytes, not {}", echo.length, show(body)));
-        }
+    if let Some(body) = &expect.body
+        && (echo.length, echo.crc) != (body.len() as u64, crc32(body))
+    {
+        let shown = echo.body.as_deref().map_or_else(|| "not shown".to_owned(), show);
+        return Err(format!("body is {shown}, {} bytes, not {}", echo.length, show(body)));
     }
     if let Some(length) = expect.body_length.filter(|&length| length != echo.length) {
         return Err(format!("body has {} bytes, not {length}", echo.length));
@@ -69,7 +73,9 @@ fn same_fields(what: &str, actual: &Fields, expected: &Fields) -> Result<()> {
         return Ok(());
     }
     let list = |fields: &Fields| {
-        let lines = fields.iter().map(|(name, value)| format!("{}: {}", show(name), show(value)));
+        let lines = fields
+            .iter()
+            .map(|(name, value)| format!("{}: {}", show(name), show(value)));
         lines.collect::<Vec<_>>().join(", ")
     };
     Err(format!("{what} are [{}], not [{}]", list(actual), list(expected)))
@@ -129,7 +135,11 @@ impl Echo {
             'h' | 't' => {
                 let (name, value) = value.split_once(':').ok_or_else(bad)?;
                 let field = (unescape(name)?, unescape(value)?);
-                let fields = if letter == 'h' { &mut self.headers } else { &mut self.trailers };
+                let fields = if letter == 'h' {
+                    &mut self.headers
+                } else {
+                    &mut self.trailers
+                };
                 fields.push(field);
             }
             'L' => {

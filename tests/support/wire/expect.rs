@@ -10,7 +10,7 @@ type Result<T> = std::result::Result<T, String>;
 
 /// Everything but what a tunnel carried. `number` counts the responses of the connection from 1 on; a Date of the
 /// server's own must lie in `dates`.
-pub fn check(
+pub(crate) fn check(
     response: &Response,
     expect: &ExpectResponse,
     number: usize,
@@ -28,13 +28,11 @@ pub fn check(
 }
 
 /// What came behind a 101.
-pub fn check_tunnel(response: &Response, expect: &ExpectResponse) -> Result<()> {
+pub(crate) fn check_tunnel(response: &Response, expect: &ExpectResponse) -> Result<()> {
     match &expect.upgraded {
-        Some(bytes) if *bytes != response.body => Err(format!(
-            "tunnel carried {}, not {}",
-            show(&response.body),
-            show(bytes)
-        )),
+        Some(bytes) if *bytes != response.body => {
+            Err(format!("tunnel carried {}, not {}", show(&response.body), show(bytes)))
+        }
         _ => Ok(()),
     }
 }
@@ -55,7 +53,10 @@ fn interim(response: &Response, expect: &ExpectResponse) -> Result<()> {
     if is_right {
         return Ok(());
     }
-    Err(format!("interim responses {:?}, not {:?}", response.interim, expect.interim))
+    Err(format!(
+        "interim responses {:?}, not {:?}",
+        response.interim, expect.interim
+    ))
 }
 
 fn content(response: &Response, expect: &ExpectResponse, number: usize) -> Result<()> {

@@ -1,10 +1,11 @@
 //! Wire vectors: what a client sends, and what it must get.
 
-pub mod cases;
-pub mod cut;
-pub mod echo;
-pub mod expect;
-pub mod play;
-pub mod pure;
-pub mod report;
-pub mod response;
+pub(crate) mod cases;
+pub(crate) mod cut;
+pub(crate) mod echo;
+pub(crate) mod expect;
+pub(crate) mod play;
+pub(crate) mod pure;
+pub(crate) mod report;
+pub(crate) mod response;
+pub(crate) mod socket;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 type Result<T> = std::result::Result<T, String>;
 
 /// A client's end of a connection, and the time there.
-pub trait Wire {
+pub(crate) trait Wire {
     /// Sends, as far as the server still wants to hear it; an error if it does not read and does not close until then.
     fn send(&mut self, bytes: &[u8], until: Duration) -> Result<()>;
 
@@ -40,7 +40,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(4);
 const PROBE: &[u8] = b"GET /__probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
 
 /// Plays a case on a fresh connection. `steps` are the case's own, perhaps cut.
-pub fn play(case: &Case, steps: &[Step], mode: Mode, wire: &mut impl Wire) -> Result<()> {
+pub(crate) fn play(case: &Case, steps: &[Step], mode: Mode, wire: &mut impl Wire) -> Result<()> {
     let mut play = Play {
         expect: &case.expect,
         limit: case.timeout.map_or(LIMIT, |timeout| timeout.max(LIMIT)),
@@ -85,7 +85,9 @@ impl<W: Wire> Play<'_, W> {
                     .map(drop)
             }
             Step::AwaitResponses(count) => self
-                .wait_for(&format!("{count} responses"), self.limit, |seen| seen.responses.len() >= *count)
+                .wait_for(&format!("{count} responses"), self.limit, |seen| {
+                    seen.responses.len() >= *count
+                })
                 .map(drop),
         }
     }
@@ -118,7 +120,10 @@ impl<W: Wire> Play<'_, W> {
             }
             if !self.wire.wait(until)? {
                 let rest = self.rest(&seen);
-                return Err(format!("timeout waiting for {what}; got {} responses{rest}", seen.responses.len()));
+                return Err(format!(
+                    "timeout waiting for {what}; got {} responses{rest}",
+                    seen.responses.len()
+                ));
             }
         }
     }
@@ -147,7 +152,10 @@ impl<W: Wire> Play<'_, W> {
         }
         if seen.responses.len() < count {
             let rest = self.rest(&seen);
-            return Err(format!("closed after {} of {count} responses{rest}", seen.responses.len()));
+            return Err(format!(
+                "closed after {} of {count} responses{rest}",
+                seen.responses.len()
+            ));
         }
         let dates = self.wire.dates();
         for (index, (response, expected)) in seen.responses.iter().zip(&expect.responses).enumerate() {
@@ -168,10 +176,8 @@ impl<W: Wire> Play<'_, W> {
         let expect = self.expect;
         let count = expect.responses.len();
         let last = seen.responses.get(..count).and_then(|responses| responses.last());
-        if let Some(last) = last {
-            if !expect.no_close_header && last.status != 101 && !last.says_close() {
-                return Err("last response lacks Connection: close".into());
-            }
+        if last.is_some_and(|last| !expect.no_close_header && last.status != 101 && !last.says_close()) {
+            return Err("last response lacks Connection: close".into());
         }
         let received = self.wire.received().len();
         let until = self.wire.now() + self.close_limit;
@@ -182,10 +188,11 @@ impl<W: Wire> Play<'_, W> {
         }
         let end = self.look()?;
         let last = end.responses.last();
-        if let (Some(last), Some(expected)) = (last, expect.responses.last()) {
-            if last.framing == Framing::Upgraded && end.responses.len() == count {
-                return expect::check_tunnel(last, expected);
-            }
+        if let (Some(last), Some(expected)) = (last, expect.responses.last())
+            && last.framing == Framing::Upgraded
+            && end.responses.len() == count
+        {
+            return expect::check_tunnel(last, expected);
         }
         let ends_its_body = last.is_some_and(|last| last.framing == Framing::Close);
         let came_later = self.wire.received().len() > received && last.is_some() && !ends_its_body;
@@ -217,7 +224,10 @@ impl<W: Wire> Play<'_, W> {
             Some(several) => return Err(format!("{} answers to the probe", several.len())),
         };
         if probe.status != 200 {
-            return Err(format!("probe answered {}: the connection is out of step", probe.status));
+            return Err(format!(
+                "probe answered {}: the connection is out of step",
+                probe.status
+            ));
         }
         expect::check(probe, &probe_answer(), count + 1, &self.wire.dates())?;
         let until = self.wire.now() + self.close_limit;
@@ -235,7 +245,12 @@ impl<W: Wire> Play<'_, W> {
 }
 
 fn probe_answer() -> ExpectResponse {
-    let lines = [("method", "GET"), ("target", "/__probe"), ("path", "/__probe"), ("query", "")];
+    let lines = [
+        ("method", "GET"),
+        ("target", "/__probe"),
+        ("path", "/__probe"),
+        ("query", ""),
+    ];
     let echo = ExpectEcho {
         lines: lines.map(|(key, value)| (key.to_owned(), value.into())).into(),
         headers: Some(vec![

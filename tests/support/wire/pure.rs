@@ -21,7 +21,7 @@ const MOST_MEMORY: usize = 2 << 20;
 const LINGER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the connections of one loop share.
-pub struct Loop {
+pub(crate) struct Loop {
     engine: Engine,
     now: Time,
     is_woken: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ pub struct Loop {
 }
 
 impl Loop {
-    pub fn new<H: Handler + 'static>(factory: impl Fn() -> H + Send + Sync + 'static) -> Self {
+    pub(crate) fn new<H: Handler + 'static>(factory: impl Fn() -> H + Send + Sync + 'static) -> Self {
         let is_woken = Arc::new(AtomicBool::new(false));
         let bell = Arc::clone(&is_woken);
         let engine = Engine::new(&ServerOptions::default(), factory, move || {
@@ -47,7 +47,7 @@ impl Loop {
     /// Opens a connection; how its bytes are cut on their way to the client follows from the mode.
     ///
     /// Each connection is opened at the same time of day, so that what a server sends can be compared.
-    pub fn connect(&mut self, mode: Mode, dice: Dice) -> PureWire<'_> {
+    pub(crate) fn connect(&mut self, mode: Mode, dice: Dice) -> PureWire<'_> {
         self.engine.set_wall_clock(wall_clock(Duration::ZERO));
         self.connections += 1;
         let key = self.connections;
@@ -85,7 +85,7 @@ enum End {
 }
 
 /// A connection and the client's end of it.
-pub struct PureWire<'a> {
+pub(crate) struct PureWire<'a> {
     shared: &'a mut Loop,
     connection: Connection,
     key: usize,
@@ -139,12 +139,11 @@ impl PureWire<'_> {
     fn deliver(&mut self) -> bool {
         let is_woken = self.shared.is_woken.swap(false, Ordering::AcqRel);
         if is_woken {
-            let (connection, key) = (&mut self.connection, self.key);
-            self.shared.engine.deliver(|engine, for_key, delivery| {
-                if for_key == key {
-                    delivery.to(&mut connection.turn(engine, key));
+            for delivery in self.shared.engine.deliveries() {
+                if delivery.key() == self.key {
+                    delivery.to(&mut self.turn());
                 }
-            });
+            }
         }
         is_woken
     }
@@ -226,7 +225,7 @@ impl PureWire<'_> {
     }
 
     /// The client is done: the server has to notice, and its connection to end. Returns what it had sent.
-    pub fn finish(mut self, may_be_reset: bool) -> Result<Vec<u8>> {
+    pub(crate) fn finish(mut self, may_be_reset: bool) -> Result<Vec<u8>> {
         self.run()?;
         if self.from_server == End::Reset && !may_be_reset {
             return Err("the server reset the connection".into());
@@ -239,7 +238,10 @@ impl PureWire<'_> {
             self.half_close()?;
         }
         if !self.is_over {
-            return Err(format!("the client is gone and the server stays: {:?}", self.connection));
+            return Err(format!(
+                "the client is gone and the server stays: {:?}",
+                self.connection
+            ));
         }
         self.turn().closed();
         match self.connection.memory() {
@@ -255,7 +257,10 @@ impl Wire for PureWire<'_> {
         self.run()?;
         while !self.is_over && !self.to_server.is_empty() {
             if !self.wait(until)? {
-                return Err(format!("the server does not read: {} bytes left to send", self.to_server.len()));
+                return Err(format!(
+                    "the server does not read: {} bytes left to send",
+                    self.to_server.len()
+                ));
             }
         }
         self.to_server.clear();

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 /// Counts one mode's cases.
-pub struct Report {
+pub(crate) struct Report {
     mode: String,
     passed: usize,
     failed: usize,
@@ -11,7 +11,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(mode: impl Into<String>) -> Self {
+    pub(crate) fn new(mode: impl Into<String>) -> Self {
         Self {
             mode: mode.into(),
             passed: 0,
@@ -20,7 +20,7 @@ impl Report {
         }
     }
 
-    pub fn case(&mut self, id: &str, result: Result<(), String>) {
+    pub(crate) fn case(&mut self, id: &str, result: Result<(), String>) {
         match result {
             Ok(()) => self.passed += 1,
             Err(reason) => {
@@ -30,17 +30,20 @@ impl Report {
         }
     }
 
-    pub fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.skipped += 1;
     }
 
     /// Prints the sum; returns how many failed.
-    pub fn end(self) -> usize {
+    pub(crate) fn end(self) -> usize {
         let skipped = match self.skipped {
             0 => String::new(),
             skipped => format!(", {skipped} slow ones left out"),
         };
-        say(&format!("{} passed, {} failed ({}{skipped})", self.passed, self.failed, self.mode));
+        say(&format!(
+            "{} passed, {} failed ({}{skipped})",
+            self.passed, self.failed, self.mode
+        ));
         self.failed
     }
 }

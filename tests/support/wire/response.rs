@@ -6,18 +6,18 @@ type Result<T> = std::result::Result<T, String>;
 
 /// A complete response.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Response {
-    pub status: u16,
+pub(crate) struct Response {
+    pub(crate) status: u16,
     /// Names in lower case.
-    pub fields: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
     /// The statuses of the interim responses before it.
-    pub interim: Vec<u16>,
-    pub framing: Framing,
-    pub body: Vec<u8>,
+    pub(crate) interim: Vec<u16>,
+    pub(crate) framing: Framing,
+    pub(crate) body: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Framing {
+pub(crate) enum Framing {
     None,
     Length,
     Chunked,
@@ -27,22 +27,22 @@ pub enum Framing {
 
 /// What a server has sent so far.
 #[derive(Debug)]
-pub struct Received {
-    pub responses: Vec<Response>,
+pub(crate) struct Received {
+    pub(crate) responses: Vec<Response>,
     /// Interim responses whose final one is not complete.
-    pub interim: Vec<u16>,
+    pub(crate) interim: Vec<u16>,
     /// Where the bytes that belong to no complete response lie.
-    pub rest: Range<usize>,
+    pub(crate) rest: Range<usize>,
 }
 
 impl Response {
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let same = self.fields.iter().filter(move |(other, _)| other == name);
         same.map(|(_, value)| value.as_slice())
     }
 
     /// Whether it announces the end of the connection.
-    pub fn says_close(&self) -> bool {
+    pub(crate) fn says_close(&self) -> bool {
         self.values("connection")
             .flat_map(|value| value.split(|&byte| byte == b','))
             .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"close"))
@@ -50,7 +50,7 @@ impl Response {
 }
 
 impl Framing {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Length => "length",
@@ -63,7 +63,7 @@ impl Framing {
 
 /// Reads responses as far as they are complete; `ended` says that no byte will follow, `answers_head` that the response
 /// with that index answers a HEAD.
-pub fn read(bytes: &[u8], ended: bool, answers_head: impl Fn(usize) -> bool) -> Result<Received> {
+pub(crate) fn read(bytes: &[u8], ended: bool, answers_head: impl Fn(usize) -> bool) -> Result<Received> {
     let mut received = Received {
         responses: Vec::new(),
         interim: Vec::new(),
@@ -124,8 +124,8 @@ fn head(bytes: &[u8], start: usize) -> Result<Option<(Head, usize)>> {
     };
     let mut lines = Lines(&bytes[..len + 2]);
     let status_line = lines.take()?.unwrap_or_default();
-    let status = status(&status_line[VERSION.len()..])
-        .ok_or_else(|| format!("bad status line: {}", show(status_line)))?;
+    let status =
+        status(&status_line[VERSION.len()..]).ok_or_else(|| format!("bad status line: {}", show(status_line)))?;
     let mut head = Head {
         status,
         fields: Vec::new(),
@@ -140,7 +140,12 @@ fn head(bytes: &[u8], start: usize) -> Result<Option<(Head, usize)>> {
             return Err(format!("{once} sent more than once"));
         }
     }
-    let value_of = |wanted: &str| head.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let value_of = |wanted: &str| {
+        head.fields
+            .iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value)
+    };
     let length = value_of("content-length").map(|value| decimal(value)).transpose()?;
     let coding = value_of("transfer-encoding").map(Vec::as_slice);
     if coding.is_some_and(|coding| coding != b"chunked") {
@@ -178,7 +183,10 @@ fn field(line: &[u8]) -> Result<(String, Vec<u8>)> {
     let name = std::str::from_utf8(name).map_err(|_| bad())?;
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let from = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
-    let to = value.iter().rposition(|byte| !is_space(byte)).map_or(from, |last| last + 1);
+    let to = value
+        .iter()
+        .rposition(|byte| !is_space(byte))
+        .map_or(from, |last| last + 1);
     Ok((name.to_ascii_lowercase(), value[from..to].to_vec()))
 }
 
@@ -207,10 +215,14 @@ fn chunked(bytes: &[u8], mut at: usize) -> Result<Option<(Vec<u8>, usize)>> {
             break;
         }
         let end = at.saturating_add(size);
-        let Some(data) = bytes.get(at..end) else { return Ok(None) };
+        let Some(data) = bytes.get(at..end) else {
+            return Ok(None);
+        };
         content.extend_from_slice(data);
         at = end;
-        let Some(behind) = bytes.get(at..at + 2) else { return Ok(None) };
+        let Some(behind) = bytes.get(at..at + 2) else {
+            return Ok(None);
+        };
         if behind != b"\r\n" {
             return Err(format!("no CRLF behind chunk data: {}", show(behind)));
         }
@@ -275,7 +287,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 /// The beginning of some bytes, readable.
-pub fn show(bytes: &[u8]) -> String {
+pub(crate) fn show(bytes: &[u8]) -> String {
     let end = bytes.len().min(80);
     let more = if end < bytes.len() { "…" } else { "" };
     format!("\"{}\"{more} ({} bytes)", bytes[..end].escape_ascii(), bytes.len())
