@@ -352,7 +352,7 @@ impl Turn<'_> {
     fn apply(&mut self, active: &mut Active, reply: Reply) -> Step {
         match reply {
             Reply::Open => {
-                self.engine.state.fail(&"it did not answer");
+                self.engine.state.put_failure(&"it did not answer");
                 active.response = Response::Complete;
                 Step::Next
             }
@@ -485,7 +485,7 @@ impl Turn<'_> {
             .is_some_and(|mark| state.output.can_rewind(mark));
         if !wrote && (is_unsent || matches!(active.response, Response::Awaited)) {
             state.current.close |= exceeded;
-            state.fail(&"its response body failed before the first byte");
+            state.put_failure(&"its response body failed before the first byte");
             active.response = Response::Complete;
             return Step::Next;
         }
@@ -656,7 +656,7 @@ fn deferred_reply(state: &mut ExchangeState, response: DeferredResponse) -> Opti
                 DeferredBody::Whole(bytes) => state.complete(status, bytes),
                 DeferredBody::Stream(length, source) => {
                     if let Some(framing) = state.open_body(status, length) {
-                        return Some(Reply::Stream { framing, source });
+                        state.reply = Reply::Stream { framing, source };
                     }
                 }
             }

@@ -156,12 +156,13 @@ impl Core {
         let mut keys = Vec::new();
         {
             let Shared { engine, slots, .. } = &mut *self.shared.borrow_mut();
-            engine.deliver(|engine, key, delivery| {
+            for delivery in engine.deliveries() {
+                let key = delivery.key();
                 if slots[key].end.is_none() {
                     delivery.to(&mut slots[key].connection.turn(engine, key));
                     keys.push(key);
                 }
-            });
+            }
         }
         keys.into_iter().for_each(|key| self.settle(key));
     }
