@@ -245,6 +245,13 @@ pub struct EndpointMetrics {
 }
 
 impl EndpointMetrics {
+    pub(crate) fn named(address: String) -> Self {
+        Self {
+            address,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn add_counters(&mut self, counters: &Counters) {
         // Ends are read before beginnings, so that no difference falls below zero.
         let closed = counters.closed.get();
@@ -329,8 +336,8 @@ mod tests {
         assert_eq!(
             total.errors,
             [
-                ("max_concurrent_connections_exceeded", 1),
-                ("request_headers_timeout", 2)
+                ("request_headers_timeout", 2),
+                ("max_concurrent_connections_exceeded", 1)
             ]
         );
     }

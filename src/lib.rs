@@ -11,6 +11,7 @@ pub mod http1;
 mod mailbox;
 pub mod middleware;
 mod places;
+mod server;
 pub mod timer;
 
 pub use configuration::{Configuration, ConfigurationError, Origin};
@@ -22,5 +23,6 @@ pub use handler::{
     Progress, ReaderSource, Request, Responder, ResponseHead, Trailers, Tunnel, TunnelIo, Upgrade, UpgradeError, Waker,
 };
 pub use http1::{Rejection, TargetForm};
+pub use server::{BindError, BoundAddress, BoundServer, Server, ServerError, ServerHandle};
 
 pub use http::{Method, StatusCode, Version, header};

@@ -49,7 +49,7 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that stands alone, for whoever drives connections without a server. Letters from other threads call
-    /// `wake`; deliver them with [`deliver`](Self::deliver).
+    /// `wake`; take them with [`deliveries`](Self::deliveries).
     ///
     /// ```
     /// use stannel::connection::{Connection, Engine};
@@ -136,17 +136,11 @@ impl Engine {
         }
     }
 
-    /// Gives every letter from other threads to the connection that `find` knows by its key.
-    pub fn deliver(&mut self, mut with: impl FnMut(&mut Self, usize, Delivery)) {
+    /// What came from other threads since it was last asked; give each to the connection with its key.
+    pub fn deliveries(&mut self) -> Vec<Delivery> {
         let mut letters = Vec::new();
         self.state.mailbox.take(&mut letters);
-        for letter in letters {
-            if let crate::mailbox::Content::Wake(bell) = &letter.content {
-                bell.answered();
-            }
-            let key = letter.key;
-            with(self, key, Delivery { letter });
-        }
+        letters.into_iter().map(|letter| Delivery { letter }).collect()
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -173,6 +167,10 @@ impl Engine {
 
     pub(super) fn counters(&self, endpoint: u16) -> &Counters {
         &self.counters[usize::from(endpoint)]
+    }
+
+    pub(crate) fn count_rejected_connection(&self, endpoint: u16) {
+        self.counters(endpoint).connection_rejected();
     }
 
     pub(super) fn observer(&self) -> Option<&dyn Observer> {
@@ -232,8 +230,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Hands it over.
+    /// The key of the connection that it is for; that may be gone, or be another one by now.
+    #[must_use]
+    pub fn key(&self) -> usize {
+        self.letter.key
+    }
+
+    /// Hands it over; a connection that it is not for ignores it.
     pub fn to(self, turn: &mut super::Turn<'_>) {
+        if let crate::mailbox::Content::Wake(bell) = &self.letter.content {
+            bell.answered();
+        }
         turn.on_letter(self.letter);
     }
 }

@@ -14,12 +14,10 @@ use std::time::{Duration, SystemTime};
 /// Proof that an exchange was brought to an end, or put on its way to one.
 #[derive(Debug)]
 #[must_use = "a handler returns the outcome"]
-pub struct Outcome {
-    pub(crate) sealed: (),
-}
+pub struct Outcome(());
 
 impl Outcome {
-    pub(crate) const PROOF: Self = Self { sealed: () };
+    pub(crate) const PROOF: Self = Self(());
 }
 
 /// The right and the duty to answer one request: consumed exactly once, each way yields the [`Outcome`] that the

@@ -1,0 +1,358 @@
+//! The shell: the only place with sockets, threads and clocks.
+//!
+//! [`Server::bind`] opens every socket; [`BoundServer::run`] starts one thread per worker and itself only waits: for
+//! signals, for the handle, for the deadlines of a stop.
+
+mod listener;
+mod shutdown;
+#[cfg(feature = "signals")]
+mod signals;
+mod socket;
+mod worker;
+
+pub use listener::{BindError, BoundAddress};
+
+use crate::connection::HandlerFactory;
+use crate::endpoint::{Binding, ListenOptions, ServerOptions};
+use crate::event::{Counters, EndpointMetrics, Metrics};
+use crate::handler::Handler;
+use crate::places::Places;
+use listener::{BoundEndpoint, UnixPath, bind_endpoint};
+use shutdown::{Control, Stage};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+use worker::{Shared, Worker, WorkerParts};
+
+/// What a server is asked to be: options and a handler for each of its workers.
+///
+/// ```no_run
+/// use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("Hello, World!");
+///     let mut options = ServerOptions::default();
+///     options.listen_localhost(5000);
+///     let server = Server::new(options, move || hello).bind()?;
+///     for address in server.addresses() {
+///         println!("Now listening on: {address}");
+///     }
+///     server.run()?;
+///     Ok(())
+/// }
+/// ```
+pub struct Server {
+    options: ServerOptions,
+    factory: HandlerFactory,
+}
+
+impl Server {
+    /// A server with these options. `factory` is called on each worker's thread to make its handler, and again where
+    /// a handler panicked.
+    #[must_use]
+    pub fn new<F, H>(options: ServerOptions, factory: F) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
+        Self {
+            options,
+            factory: Arc::new(move || Box::new(factory())),
+        }
+    }
+
+    /// Opens every socket. Without endpoints in the options that is `http://localhost:5000`.
+    ///
+    /// Several workers share a TCP port by SO_REUSEPORT, which is set only once the first of their sockets listens, so
+    /// that another server on the port is still refused. A process of the same user that itself sets SO_REUSEPORT on
+    /// its socket first can join the port all the same; the system offers no way to forbid that.
+    ///
+    /// # Errors
+    /// When the limits do not fit together or an address cannot be bound; everything bound before is closed again.
+    pub fn bind(self) -> Result<BoundServer, BindError> {
+        let Self { options, factory } = self;
+        options.limits.validate().map_err(BindError::Limits)?;
+        let workers = options
+            .workers
+            .or_else(|| std::thread::available_parallelism().ok())
+            .map_or(1, |count| count.get());
+        let default_endpoint = [ListenOptions::new(Binding::Localhost(5000))];
+        let endpoints = if options.endpoints().is_empty() {
+            &default_endpoint[..]
+        } else {
+            options.endpoints()
+        };
+        let bound: Vec<BoundEndpoint> = endpoints
+            .iter()
+            .map(|endpoint| bind_endpoint(endpoint.binding(), workers, &options.limits))
+            .collect::<Result<_, _>>()?;
+        let mut parts: Vec<WorkerParts> = (0..workers)
+            .map(|_| WorkerParts::new())
+            .collect::<io::Result<_>>()
+            .map_err(BindError::EventLoop)?;
+        let mut addresses = Vec::new();
+        let mut unix_paths = Vec::new();
+        for (index, endpoint) in bound.into_iter().enumerate() {
+            addresses.push(endpoint.address);
+            unix_paths.extend(endpoint.unix_path);
+            let index = u16::try_from(index).map_err(|_| BindError::TooManyEndpoints)?;
+            for (worker, listener) in endpoint.listeners {
+                parts[worker]
+                    .add_listener(index, listener)
+                    .map_err(BindError::EventLoop)?;
+            }
+        }
+        let control = Control::new(&parts).map_err(BindError::EventLoop)?;
+        #[cfg(feature = "signals")]
+        let signals = if options.handle_signals {
+            Some(signals::Signals::new(control.registry()).map_err(BindError::EventLoop)?)
+        } else {
+            None
+        };
+        let handle = ServerHandle {
+            inner: Arc::new(HandleInner {
+                stop: control.stopper(),
+                counters: counters(&addresses, workers),
+            }),
+        };
+        Ok(BoundServer {
+            options,
+            factory,
+            addresses,
+            parts,
+            unix_paths,
+            control,
+            #[cfg(feature = "signals")]
+            signals,
+            handle,
+        })
+    }
+}
+
+fn counters(addresses: &[BoundAddress], workers: usize) -> Vec<EndpointCounters> {
+    let per_worker = || (0..workers).map(|_| Arc::default()).collect();
+    addresses
+        .iter()
+        .map(|address| EndpointCounters {
+            address: address.to_string(),
+            workers: per_worker(),
+        })
+        .collect()
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server whose sockets are open and wait for [`run`](Self::run).
+pub struct BoundServer {
+    options: ServerOptions,
+    factory: HandlerFactory,
+    addresses: Vec<BoundAddress>,
+    parts: Vec<WorkerParts>,
+    unix_paths: Vec<UnixPath>,
+    control: Control,
+    #[cfg(feature = "signals")]
+    signals: Option<signals::Signals>,
+    handle: ServerHandle,
+}
+
+impl BoundServer {
+    /// What it listens on, one entry per endpoint, with the real port where 0 was asked for.
+    #[must_use]
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.addresses
+    }
+
+    /// Stops and watches the server from any thread.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Serves until it is stopped. With `handle_signals` SIGTERM and SIGINT stop it too.
+    ///
+    /// A stop closes the listening sockets, lets running exchanges end for at most `shutdown_timeout`, then resets
+    /// what is left. Handlers that still block a second later are left behind on their threads.
+    ///
+    /// # Errors
+    /// When the threads cannot be started, or a worker ended by a fault of ours.
+    pub fn run(mut self) -> Result<(), ServerError> {
+        let limits = &self.options.limits;
+        let shared = Arc::new(Shared {
+            factory: self.factory,
+            connections: Places::new(limits.max_concurrent_connections),
+            upgraded: Places::new(limits.max_concurrent_upgraded_connections),
+            next_id: AtomicU64::new(first_connection_id()),
+            stage: self.control.stage(),
+            options: self.options.clone(),
+        });
+        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        let mut result = Ok(());
+        for (index, parts) in self.parts.drain(..).enumerate() {
+            let shared = Arc::clone(&shared);
+            let counters = self
+                .handle
+                .inner
+                .counters
+                .iter()
+                .map(|endpoint| Arc::clone(&endpoint.workers[index]))
+                .collect();
+            let done = self.control.worker_guard();
+            let name = format!("stannel-{index}");
+            let spawned = std::thread::Builder::new().name(name).spawn(move || {
+                // Dropped however the thread ends.
+                let _done = done;
+                Worker::new(parts, &shared, counters).run();
+            });
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    result = Err(ServerError::Thread(error));
+                    self.control.stop();
+                    break;
+                }
+            }
+        }
+        let started = threads.len();
+        #[cfg(feature = "signals")]
+        let mut signals = self.signals.take();
+        let unix_paths = &mut self.unix_paths;
+        self.control.wait(
+            started,
+            limits,
+            |stage| {
+                if stage >= Stage::Draining {
+                    // Gone with the listening sockets, so that a successor can bind.
+                    unix_paths.clear();
+                }
+            },
+            #[cfg(feature = "signals")]
+            || signals.as_mut().map_or(0, signals::Signals::stops),
+            #[cfg(not(feature = "signals"))]
+            || 0,
+        );
+        for thread in threads {
+            // Whoever still blocks in a handler is left behind.
+            if thread.is_finished() && thread.join().is_err() {
+                result = Err(ServerError::WorkerPanicked);
+            }
+        }
+        result
+    }
+}
+
+impl fmt::Debug for BoundServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundServer")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Kestrel's seed: the count of 100 ns intervals since 0001-01-01, so that ids sort by time across restarts.
+fn first_connection_id() -> u64 {
+    const UNIX_EPOCH_TICKS: u64 = 621_355_968_000_000_000;
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let ticks = since_epoch.as_nanos() / 100;
+    u64::try_from(ticks).unwrap_or(u64::MAX).wrapping_add(UNIX_EPOCH_TICKS)
+}
+
+/// Stops and watches a server from any thread.
+///
+/// ```no_run
+/// # use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+/// let server = Server::new(ServerOptions::default(), move || hello).bind()?;
+/// let handle = server.handle();
+/// std::thread::spawn(move || {
+///     std::thread::park();
+///     println!("{} requests so far", handle.metrics().total().requests);
+///     handle.shutdown();
+/// });
+/// server.run()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ServerHandle {
+    inner: Arc<HandleInner>,
+}
+
+struct HandleInner {
+    stop: shutdown::Stopper,
+    counters: Vec<EndpointCounters>,
+}
+
+/// The counters of one endpoint, one set per worker.
+struct EndpointCounters {
+    address: String,
+    workers: Vec<Arc<Counters>>,
+}
+
+impl ServerHandle {
+    /// Begins a graceful stop and returns at once; [`BoundServer::run`] returns when it is over. A second call ends
+    /// the lame-duck time.
+    pub fn shutdown(&self) {
+        self.inner.stop.stop();
+    }
+
+    /// The counters as they are now.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let endpoint = |endpoint: &EndpointCounters| {
+            let mut sum = EndpointMetrics::named(endpoint.address.clone());
+            endpoint.workers.iter().for_each(|counters| sum.add_counters(counters));
+            sum
+        };
+        Metrics {
+            endpoints: self.inner.counters.iter().map(endpoint).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").finish_non_exhaustive()
+    }
+}
+
+/// Why a server that was bound could not go on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A worker's thread could not be started.
+    Thread(io::Error),
+    /// A worker ended by a panic outside the handler: a fault of ours.
+    WorkerPanicked,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Thread(error) => write!(f, "cannot start a worker thread: {error}; lower the number of workers"),
+            Self::WorkerPanicked => {
+                f.write_str("a worker panicked outside the handler; please report this with its backtrace")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            Self::WorkerPanicked => None,
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! The loop of one core: it owns its listeners, a slab of connections, a timer wheel, a mailbox and a handler.
+
+use super::listener::{EMFILE, Listener};
+use super::shutdown::{SharedStage, Stage};
+use super::socket::Socket;
+use crate::connection::{Connection, Engine, Fate, HandlerFactory, Turn};
+use crate::endpoint::ServerOptions;
+use crate::event::{CloseReason, Counters};
+use crate::handler::{ConnectionInfo, Peer};
+use crate::mailbox::Mailbox;
+use crate::places::Places;
+use crate::timer::{Time, TimerWheel};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+const WAKE: Token = Token(usize::MAX);
+
+/// Listeners have the tokens from here downwards.
+const LAST_LISTENER: usize = usize::MAX - 1;
+
+/// How many events one wait can bring.
+const EVENTS: usize = 1024;
+
+/// How many connections a listener may give in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How often a connection may go on in one turn before others have theirs.
+const ROUNDS_PER_TURN: usize = 4;
+
+/// How long accepting pauses when the system has no descriptor or memory left for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all workers of a server share.
+pub(super) struct Shared {
+    pub(super) options: ServerOptions,
+    pub(super) factory: HandlerFactory,
+    pub(super) connections: Places,
+    pub(super) upgraded: Places,
+    pub(super) next_id: AtomicU64,
+    pub(super) stage: Arc<SharedStage>,
+}
+
+/// What a worker needs from the system, set up before its thread starts so that failures show at bind.
+pub(super) struct WorkerParts {
+    poll: Poll,
+    waker: Arc<Waker>,
+    listeners: Vec<Listening>,
+}
+
+struct Listening {
+    listener: Listener,
+    endpoint: u16,
+    /// Whether there may be a connection to accept.
+    is_ready: bool,
+}
+
+impl WorkerParts {
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        Ok(Self {
+            poll,
+            waker,
+            listeners: Vec::new(),
+        })
+    }
+
+    pub(super) fn add_listener(&mut self, endpoint: u16, mut listener: Listener) -> io::Result<()> {
+        let token = Token(LAST_LISTENER - self.listeners.len());
+        match &mut listener {
+            Listener::Tcp(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
+            Listener::Unix(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
+        }
+        self.listeners.push(Listening {
+            listener,
+            endpoint,
+            is_ready: false,
+        });
+        Ok(())
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+}
+
+/// A connection with its socket.
+struct Entry {
+    connection: Connection,
+    io: Io,
+}
+
+struct Io {
+    socket: Socket,
+    registered: Registered,
+    /// Whether a read may bring something.
+    is_readable: bool,
+    /// Whether the peer's end is announced, so that a short read is not the last one.
+    end_announced: bool,
+    /// Whether a write would block.
+    is_stuck: bool,
+    is_queued: bool,
+}
+
+/// What the poll tells of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Registered {
+    /// Nothing: it was read at once when it was accepted, and may be over already.
+    No,
+    Reads,
+    /// Once a write had to wait.
+    ReadsAndWrites,
+}
+
+pub(super) struct Worker<'a> {
+    shared: &'a Shared,
+    poll: Poll,
+    listeners: Vec<Listening>,
+    entries: Slab<Entry>,
+    engine: Engine,
+    wheel: TimerWheel,
+    /// Connections that can go on without waiting for anything.
+    queue: VecDeque<usize>,
+    /// When accepting goes on after the system refused it.
+    accept_again: Option<Time>,
+    stage: Stage,
+    start: Instant,
+    now: Time,
+    /// The second for which the date is rendered.
+    second: u64,
+    /// How long the last wait was meant to last at most.
+    last_timeout: Option<Duration>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(parts: WorkerParts, shared: &'a Shared, counters: Vec<Arc<Counters>>) -> Self {
+        let WorkerParts { poll, waker, listeners } = parts;
+        let mailbox = Mailbox::new(move || {
+            // It can only fail for want of memory; the letter is then found at the next wake-up.
+            if let Err(error) = waker.wake() {
+                log::error!(target: "stannel", "cannot wake an event loop: {error}");
+            }
+        });
+        let factory = Arc::clone(&shared.factory);
+        let mut engine = Engine::with_parts(
+            &shared.options,
+            factory,
+            Arc::new(mailbox),
+            shared.upgraded.clone(),
+            counters,
+        );
+        engine.set_wall_clock(SystemTime::now());
+        Self {
+            shared,
+            poll,
+            listeners,
+            entries: Slab::new(),
+            engine,
+            wheel: TimerWheel::new(),
+            queue: VecDeque::new(),
+            accept_again: None,
+            stage: Stage::Running,
+            start: Instant::now(),
+            now: Time::ZERO,
+            second: 0,
+            last_timeout: Some(Duration::ZERO),
+        }
+    }
+
+    /// Serves until the server has stopped and no connection is left.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while self.stage < Stage::Draining || !self.entries.is_empty() {
+            self.last_timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, self.last_timeout) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    log::error!(target: "stannel", "cannot wait for events: {error}");
+                }
+                continue;
+            }
+            self.tick();
+            for event in &events {
+                match event.token() {
+                    WAKE => self.deliver_letters(),
+                    Token(token) if token > LAST_LISTENER - self.listeners.len() => {
+                        if let Some(listening) = self.listeners.get_mut(LAST_LISTENER - token) {
+                            listening.is_ready = true;
+                        }
+                    }
+                    Token(key) => {
+                        let Some(entry) = self.entries.get_mut(key) else {
+                            continue;
+                        };
+                        entry.io.is_readable |= event.is_readable() || event.is_read_closed();
+                        entry.io.end_announced |= event.is_read_closed();
+                        entry.io.is_stuck &= !event.is_writable();
+                        if event.is_error() {
+                            // The peer reset it.
+                            self.work_after(key, |turn| turn.on_disconnect(CloseReason::Reset));
+                        } else {
+                            self.work(key);
+                        }
+                    }
+                }
+            }
+            self.follow_stage();
+            self.accept_all();
+            for _ in 0..self.queue.len() {
+                let Some(key) = self.queue.pop_front() else { break };
+                if let Some(entry) = self.entries.get_mut(key) {
+                    entry.io.is_queued = false;
+                    self.work(key);
+                }
+            }
+            self.fire_timers();
+        }
+    }
+
+    /// How long nothing can happen but events.
+    fn timeout(&self) -> Option<Duration> {
+        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|listening| listening.is_ready);
+        if may_accept || !self.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timers = self.wheel.next_deadline(self.now);
+        let accept = self.accept_again.map(|again| again.since(self.now));
+        match (timers, accept) {
+            (Some(timers), Some(accept)) => Some(timers.min(accept)),
+            (timers, accept) => timers.or(accept),
+        }
+    }
+
+    /// Reads the clocks.
+    fn tick(&mut self) {
+        let now = Time::from_millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
+        if let Some(timeout) = self.last_timeout {
+            // What the last turn's work took beyond a second is nobody's fault out there.
+            let stall = now.since(self.now).saturating_sub(timeout + Duration::from_secs(1));
+            if !stall.is_zero() {
+                log::warn!(target: "stannel", "22 the event loop was held up for {stall:?}: a handler blocks");
+                self.engine.add_stall(stall);
+            }
+        }
+        self.now = now;
+        self.engine.set_time(now);
+        let second = now.as_millis() / 1000;
+        if second != self.second {
+            self.second = second;
+            self.engine.set_wall_clock(SystemTime::now());
+        }
+    }
+
+    // ---- connections
+
+    fn work(&mut self, key: usize) {
+        self.work_after(key, |_| ());
+    }
+
+    /// Lets a connection work after it was told something: read, go on, write, as far as that leads without waiting.
+    #[inline]
+    fn work_after(&mut self, key: usize, tell: impl FnOnce(&mut Turn<'_>)) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Entry { connection, io } = entry;
+        let mut turn = connection.turn(&mut self.engine, key);
+        tell(&mut turn);
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let has_read = io.is_readable && turn.wants_read() && io.read(&mut turn);
+            if !has_read && turn.has_more() {
+                turn.on_room();
+            }
+            if !io.is_stuck && turn.has_output() {
+                io.write(&mut turn);
+            }
+            let goes_on = match turn.fate() {
+                Fate::Open => (io.is_readable && turn.wants_read()) || (!io.is_stuck && turn.has_more()),
+                Fate::ShutWrite => {
+                    if io.socket.shut_write().is_ok() {
+                        turn.on_write_shut();
+                    } else {
+                        turn.on_disconnect(CloseReason::Reset);
+                    }
+                    true
+                }
+                Fate::Close => break,
+                Fate::Abort => {
+                    io.socket.abort_on_close();
+                    break;
+                }
+            };
+            if !goes_on {
+                io.settle(&turn, &self.poll, &mut self.wheel, key);
+                return;
+            }
+            if rounds >= ROUNDS_PER_TURN && turn.fate() == Fate::Open {
+                io.settle(&turn, &self.poll, &mut self.wheel, key);
+                if !io.is_queued {
+                    io.is_queued = true;
+                    self.queue.push_back(key);
+                }
+                return;
+            }
+        }
+        turn.closed();
+        drop(turn);
+        self.remove(key);
+    }
+
+    /// Forgets a connection; dropping its socket closes it, which also takes it from the poll.
+    fn remove(&mut self, key: usize) {
+        self.wheel.disarm(key);
+        drop(self.entries.remove(key));
+    }
+
+    fn deliver_letters(&mut self) {
+        for delivery in self.engine.deliveries() {
+            self.work_after(delivery.key(), |turn| delivery.to(turn));
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        if self.accept_again.is_some_and(|again| self.now >= again) {
+            self.accept_again = None;
+        }
+        while let Some(key) = self.wheel.pop_expired(self.now) {
+            let Some(entry) = self.entries.get_mut(key) else {
+                continue;
+            };
+            let mut turn = entry.connection.turn(&mut self.engine, key);
+            if turn.deadline().is_some_and(|deadline| deadline <= self.now) {
+                turn.on_timer();
+            }
+            drop(turn);
+            self.work(key);
+        }
+    }
+
+    // ---- accepting
+
+    fn accept_all(&mut self) {
+        for index in 0..self.listeners.len() {
+            if self.accept_again.is_none() && self.listeners[index].is_ready {
+                self.accept_some(index, ACCEPTS_PER_TURN);
+            }
+        }
+    }
+
+    fn accept_some(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
+            let listening = &mut self.listeners[index];
+            match listening.listener.accept() {
+                Ok((socket, peer)) => {
+                    let endpoint = listening.endpoint;
+                    self.open(socket, peer, endpoint);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        listening.is_ready = false;
+                        return;
+                    }
+                    // Gone before we came to it.
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
+                    _ => {
+                        // Out of descriptors or memory. The connection stays in the queue: trying again at once would
+                        // spin, waiting for an event would be for ever.
+                        self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                        let advice = if error.raw_os_error() == Some(EMFILE) {
+                            "; raise the limit on open files"
+                        } else {
+                            ""
+                        };
+                        log::warn!(target: "stannel", "cannot accept: {error}; accepting pauses{advice}");
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16) {
+        let Some(place) = self.shared.connections.take() else {
+            self.engine.count_rejected_connection(endpoint);
+            log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
+            return;
+        };
+        let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
+        let connection = Connection::with_place(&self.engine, info, endpoint, place);
+        let io = Io {
+            socket,
+            registered: Registered::No,
+            // The request often came with the connection: reading first may spare the registration.
+            is_readable: true,
+            end_announced: false,
+            is_stuck: false,
+            is_queued: false,
+        };
+        let key = self.entries.insert(Entry { connection, io });
+        self.work(key);
+    }
+
+    // ---- stopping
+
+    fn follow_stage(&mut self) {
+        let stage = self.shared.stage.get();
+        if stage == self.stage {
+            return;
+        }
+        if self.stage < Stage::LameDuck && stage >= Stage::LameDuck {
+            self.engine.begin_lame_duck();
+        }
+        if self.stage < Stage::Draining && stage >= Stage::Draining {
+            self.begin_draining();
+        }
+        if stage == Stage::Aborting {
+            self.for_each_connection(|turn| turn.on_shutdown_timeout());
+        }
+        self.stage = stage;
+    }
+
+    fn begin_draining(&mut self) {
+        // Whoever is in the queue was told that the connection stands: it is served, not reset.
+        for index in 0..self.listeners.len() {
+            self.accept_some(index, usize::MAX);
+        }
+        self.listeners.clear();
+        self.accept_again = None;
+        self.engine.begin_draining();
+        // A request that the kernel has already counts as come.
+        let keys: Vec<usize> = self.entries.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.io.is_readable = true;
+                self.work(key);
+            }
+        }
+        self.for_each_connection(|turn| turn.on_shutdown());
+    }
+
+    fn for_each_connection(&mut self, tell: impl Fn(&mut Turn<'_>)) {
+        let keys: Vec<usize> = self.entries.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.work_after(key, &tell);
+        }
+    }
+}
+
+impl Io {
+    /// Reads once. Returns whether the connection heard of anything.
+    #[inline]
+    fn read(&mut self, turn: &mut Turn<'_>) -> bool {
+        let buffer = turn.read_buffer();
+        let room = buffer.len();
+        match self.socket.read(buffer) {
+            Ok(count) => {
+                // After a short read the kernel has nothing more, unless the end is still to come; asking again would
+                // cost a call for nothing.
+                if count == 0 || (count < room && !self.end_announced) {
+                    self.is_readable = false;
+                }
+                turn.on_read(count);
+                true
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => false,
+                io::ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    false
+                }
+                _ => {
+                    turn.on_disconnect(reason_for(&error));
+                    true
+                }
+            },
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    #[inline]
+    fn write(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            let (asked, result) = match turn.output() {
+                Some(bytes) => (bytes.len(), self.socket.write(bytes)),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let count = turn.output_slices(&mut slices);
+                    let slices = &slices[..count];
+                    (
+                        slices.iter().map(|slice| slice.len()).sum(),
+                        self.socket.write_vectored(slices),
+                    )
+                }
+            };
+            match result {
+                Ok(count) => {
+                    turn.on_written(count);
+                    if count < asked {
+                        self.is_stuck = true;
+                        return;
+                    }
+                    if !turn.has_output() {
+                        return;
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        self.is_stuck = true;
+                        return;
+                    }
+                    _ => {
+                        turn.on_disconnect(reason_for(&error));
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// The turn is over: sees to it that whatever comes next wakes the loop.
+    #[inline]
+    fn settle(&mut self, turn: &Turn<'_>, poll: &Poll, wheel: &mut TimerWheel, key: usize) {
+        match turn.deadline() {
+            Some(deadline) => wheel.arm(key, deadline),
+            None => wheel.disarm(key),
+        }
+        let wanted = if self.is_stuck {
+            Registered::ReadsAndWrites
+        } else {
+            Registered::Reads
+        };
+        if self.registered < wanted {
+            self.register(poll, key, wanted);
+        }
+    }
+
+    #[cold]
+    fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) {
+        let interest = match wanted {
+            Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
+            Registered::Reads | Registered::No => Interest::READABLE,
+        };
+        let result = if self.registered == Registered::No {
+            self.socket.register(poll.registry(), Token(key), interest)
+        } else {
+            self.socket.reregister(poll.registry(), Token(key), interest)
+        };
+        match result {
+            Ok(()) => self.registered = wanted,
+            // Its deadline will come all the same, and ends it.
+            Err(error) => log::error!(target: "stannel", "cannot watch a connection: {error}"),
+        }
+    }
+}
+
+/// A peer that went away is no error of ours; ETIMEDOUT comes from TCP_USER_TIMEOUT.
+fn reason_for(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            CloseReason::Reset
+        }
+        io::ErrorKind::TimedOut => CloseReason::ResponseTooSlow,
+        _ => CloseReason::IoError,
+    }
+}
