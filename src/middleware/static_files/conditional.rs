@@ -69,10 +69,10 @@ impl Validators {
             if !lists(headers, IF_MATCH, |tag| tag == self.etag.as_bytes()) {
                 return Verdict::Failed;
             }
-        } else if let (Some(modified), Some(date)) = (self.modified, date(headers, IF_UNMODIFIED_SINCE)) {
-            if modified > date {
-                return Verdict::Failed;
-            }
+        } else if let (Some(modified), Some(date)) = (self.modified, date(headers, IF_UNMODIFIED_SINCE))
+            && modified > date
+        {
+            return Verdict::Failed;
         }
         if headers.get(IF_NONE_MATCH).is_some() {
             // RFC 9110 §13.1.2: weak comparison.
@@ -80,10 +80,10 @@ impl Validators {
             if lists(headers, IF_NONE_MATCH, is_same) {
                 return Verdict::NotModified;
             }
-        } else if let (Some(modified), Some(date)) = (self.modified, date(headers, IF_MODIFIED_SINCE)) {
-            if modified <= date {
-                return Verdict::NotModified;
-            }
+        } else if let (Some(modified), Some(date)) = (self.modified, date(headers, IF_MODIFIED_SINCE))
+            && modified <= date
+        {
+            return Verdict::NotModified;
         }
         Verdict::Proceed {
             range: self.range_counts(headers),
