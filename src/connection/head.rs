@@ -6,7 +6,7 @@ use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::{Rejection, target};
+use crate::http1::{Rejection, RequestFacts, target};
 use http::Method;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -177,8 +177,16 @@ fn show_checked(
             &extension
         }
     };
-    let target = target::parse_str(raw.target, raw.method, parts.scratch)?;
-    let (facts, host) = examine(raw.method, raw.is_http11, &target, raw.fields)?;
+    let target = target::parse_quick(raw.target, raw.method, parts.scratch)?;
+    let mut facts = RequestFacts::default();
+    let host = examine(
+        raw.method,
+        raw.is_http11,
+        &target,
+        raw.fields,
+        parts.known_host,
+        &mut facts,
+    )?;
     connection.response_rate = None;
     let state = &mut *parts.state;
     state.begin(facts);
