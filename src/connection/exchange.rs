@@ -131,7 +131,7 @@ impl Turn<'_> {
         let unsent = self.engine.state.output.len();
         self.output_is_full()
             || (self.engine.state.limits.max_response_buffer_size.is_none()
-                && unsent.saturating_sub(self.engine.state.turn_start) >= UNBOUNDED_TURN)
+                && unsent.saturating_sub(self.engine.state.counted) >= UNBOUNDED_TURN)
     }
 
     fn room(&self) -> usize {
@@ -174,7 +174,7 @@ impl Turn<'_> {
             (Response::Complete, Consumer::None) if active.body.is_done() => Step::Finished,
             (Response::Complete, Consumer::None) if self.engine.state.body_forbids_reuse() => {
                 // The head of the response said so; what the client sends now is no request.
-                self.connection.reason.get_or_insert(CloseReason::Finished);
+                self.connection.end_for(CloseReason::Finished);
                 self.count_response();
                 self.close_after_output(Ending::Linger);
                 Step::Ended
@@ -302,7 +302,7 @@ impl Turn<'_> {
             Consumer::Sink { sink: Some(sink), .. } => quietly(|| sink.failed(Some(rejection))),
             Consumer::Drain { .. } => {
                 // The response is out; there will be no other.
-                self.connection.reason.get_or_insert(CloseReason::Rejected(rejection));
+                self.connection.end_for(CloseReason::Rejected(rejection));
                 self.count_response();
                 self.close_after_output(Ending::Linger);
                 return Step::Ended;
@@ -312,7 +312,7 @@ impl Turn<'_> {
         match active.response {
             Response::Awaited => self.reject(rejection),
             Response::Stream { .. } | Response::Pipe { .. } | Response::Complete => {
-                self.connection.reason.get_or_insert(CloseReason::Rejected(rejection));
+                self.connection.end_for(CloseReason::Rejected(rejection));
                 self.cut_off(active);
             }
         }
@@ -331,7 +331,7 @@ impl Turn<'_> {
                 "33 connection {} drain timed out",
                 crate::handler::ConnectionId(self.connection.info.id)
             );
-            self.connection.reason.get_or_insert(CloseReason::DrainTimeout);
+            self.connection.end_for(CloseReason::DrainTimeout);
             self.count_response();
             // An output that is stuck after all this time will not be read any more.
             let ending = if self.has_output() {
@@ -352,7 +352,7 @@ impl Turn<'_> {
     fn apply(&mut self, active: &mut Active, reply: Reply) -> Step {
         match reply {
             Reply::Open => {
-                self.engine.state.fail(&"it did not answer");
+                self.engine.state.put_failure(&"it did not answer");
                 active.response = Response::Complete;
                 Step::Next
             }
@@ -485,7 +485,7 @@ impl Turn<'_> {
             .is_some_and(|mark| state.output.can_rewind(mark));
         if !wrote && (is_unsent || matches!(active.response, Response::Awaited)) {
             state.current.close |= exceeded;
-            state.fail(&"its response body failed before the first byte");
+            state.put_failure(&"its response body failed before the first byte");
             active.response = Response::Complete;
             return Step::Next;
         }
@@ -495,7 +495,7 @@ impl Turn<'_> {
             crate::handler::ConnectionId(self.connection.info.id),
             self.connection.number
         );
-        self.connection.reason.get_or_insert(reason);
+        self.connection.end_for(reason);
         self.cut_off(active);
         Step::Ended
     }
@@ -656,7 +656,7 @@ fn deferred_reply(state: &mut ExchangeState, response: DeferredResponse) -> Opti
                 DeferredBody::Whole(bytes) => state.complete(status, bytes),
                 DeferredBody::Stream(length, source) => {
                     if let Some(framing) = state.open_body(status, length) {
-                        return Some(Reply::Stream { framing, source });
+                        state.reply = Reply::Stream { framing, source };
                     }
                 }
             }
@@ -674,7 +674,7 @@ fn quietly(work: impl FnOnce()) {
 
 /// The connection's own deadline while an exchange lasts.
 impl Turn<'_> {
-    fn exchange_deadline(&self, active: &Active) -> crate::timer::Time {
+    pub(super) fn exchange_deadline(&self, active: &Active) -> crate::timer::Time {
         if let Consumer::Drain { deadline } = &active.consumer {
             return deadline.unwrap_or(NEVER);
         }

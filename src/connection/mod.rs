@@ -160,6 +160,7 @@ impl Connection {
         if !self.output.is_empty() {
             std::mem::swap(&mut self.output, &mut engine.state.output);
         }
+        engine.state.counted = engine.state.output.len();
         Turn {
             connection: self,
             engine,
@@ -170,6 +171,14 @@ impl Connection {
     #[must_use]
     pub fn info(&self) -> &ConnectionInfo {
         &self.info
+    }
+
+    /// It ends for this reason: the first one counts, but an error counts more than an orderly end.
+    fn end_for(&mut self, reason: CloseReason) {
+        let is_error = |reason: CloseReason| reason.error_type().is_some();
+        if self.reason.is_none_or(|first| is_error(reason) && !is_error(first)) {
+            self.reason = Some(reason);
+        }
     }
 
     /// Bytes of memory that it holds in buffers.
@@ -257,6 +266,7 @@ impl Turn<'_> {
     pub fn on_written(&mut self, count: usize) {
         if count > 0 {
             self.engine.state.output.advance(count);
+            self.engine.state.counted = self.engine.state.output.len();
             self.connection.last_taken = self.engine.served();
             if self.engine.state.output.is_empty() && matches!(self.connection.phase, Phase::Head) {
                 self.arm_keep_alive();
@@ -293,15 +303,19 @@ impl Turn<'_> {
 
     /// The connection broke: everything is dropped.
     pub fn on_disconnect(&mut self, reason: CloseReason) {
-        self.end_now(reason, Ending::Plain);
+        // Who lingers has said all it had to say.
+        if !matches!(self.connection.phase, Phase::Lingering { .. }) {
+            self.end_now(reason, Ending::Plain);
+        }
         self.connection.phase = Phase::Over;
     }
 
     /// The server stops: no request after the current one; with none, it ends.
     pub fn on_shutdown(&mut self) {
         match &self.connection.phase {
-            Phase::Head if !self.connection.head_started && self.engine.input.is_empty() => {
-                self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            // Half an empty line is no byte of a request either.
+            Phase::Head if !self.connection.head_started && matches!(self.engine.input.pending(), [] | [b'\r']) => {
+                self.stop_idle();
             }
             Phase::Tunnel(_) => self.tunnel_shutdown(),
             _ => {}
@@ -401,8 +415,6 @@ impl Turn<'_> {
     /// Goes on as far as input and room for output reach.
     #[inline]
     fn process(&mut self) {
-        let before = self.engine.state.output.len();
-        self.engine.state.turn_start = before;
         self.connection.has_more = false;
         loop {
             let goes_on = match self.connection.phase {
@@ -418,7 +430,7 @@ impl Turn<'_> {
                 break;
             }
         }
-        self.output_grew(before);
+        self.count_output();
     }
 
     fn output_is_full(&self) -> bool {
@@ -457,7 +469,7 @@ impl Turn<'_> {
         if let Some(observer) = self.engine.observer() {
             observer.response(&connection.info, connection.number, rejection.status());
         }
-        connection.reason.get_or_insert(CloseReason::Rejected(rejection));
+        connection.end_for(CloseReason::Rejected(rejection));
         self.close_after_output(Ending::Linger);
     }
 
@@ -496,7 +508,7 @@ impl Turn<'_> {
             } else {
                 CloseReason::ServerStopped
             };
-            connection.reason.get_or_insert(reason);
+            connection.end_for(reason);
             let ending = if client_is_done && engine.input.is_empty() {
                 Ending::Plain
             } else {
@@ -506,7 +518,9 @@ impl Turn<'_> {
             return;
         }
         log::debug!(target: "stannel::connections", "9 connection {} kept alive", ConnectionId(connection.info.id));
-        connection.phase = Phase::Head;
+        if !matches!(connection.phase, Phase::Head) {
+            connection.phase = Phase::Head;
+        }
         connection.head_started = false;
         connection.scan = Scan::default();
         connection.empty_lines = 0;
@@ -529,8 +543,19 @@ impl Turn<'_> {
 
     /// Ends it as `ending` says, for `reason` unless there was one before.
     fn end_now(&mut self, reason: CloseReason, ending: Ending) {
-        self.connection.reason.get_or_insert(reason);
+        self.connection.end_for(reason);
         self.close_after_output(ending);
+    }
+
+    /// The server stops and no request is there. A client that is still being answered was not told, and may have
+    /// sent another one that would cost it the answer.
+    fn stop_idle(&mut self) {
+        let ending = if self.has_output() {
+            Ending::Linger
+        } else {
+            Ending::Plain
+        };
+        self.end_now(CloseReason::ServerStopped, ending);
     }
 
     /// Tells whoever works on the current exchange that it is over.

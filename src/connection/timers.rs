@@ -46,11 +46,15 @@ impl Turn<'_> {
             // A response that is still being read is no idleness.
             Phase::Head if self.has_output() => self.connection.timer = self.engine.keep_alive_deadline(),
             Phase::Head => self.end_now(CloseReason::KeepAliveTimeout, Ending::Plain),
-            Phase::Exchange(_) => self.body_timed_out(),
+            // The loop's own stalls may have moved the deadline since the timer was set.
+            Phase::Exchange(ref active) => match self.exchange_deadline(active) {
+                deadline if deadline > now => self.connection.timer = deadline,
+                _ => self.body_timed_out(),
+            },
             Phase::Lingering { .. } => self.connection.phase = Phase::Over,
             Phase::Tunnel(_) | Phase::Closing(_) | Phase::Over => self.connection.timer = NEVER,
         }
-        self.output_grew(0);
+        self.count_output();
     }
 
     /// When the waiting output has to be given up, in real time.
@@ -83,11 +87,12 @@ impl Turn<'_> {
         }
     }
 
-    /// The output held `before` bytes when the turn's work began. Kestrel's rule: each flush may take the grace from
-    /// now, or as long as its bytes need behind those before it.
+    /// Gives the bytes that were written since the last call their time. Kestrel's rule: each flush may take the grace
+    /// from now, or as long as its bytes need behind those before it.
     #[inline]
-    pub(super) fn output_grew(&mut self, before: usize) {
+    pub(super) fn count_output(&mut self) {
         let after = self.engine.state.output.len();
+        let before = std::mem::replace(&mut self.engine.state.counted, after);
         if after <= before {
             return;
         }
@@ -101,6 +106,7 @@ impl Turn<'_> {
 
     /// The connection ends: what is left of the output is held to the same rule as one more byte.
     pub(super) fn ending_output(&mut self) {
+        self.count_output();
         if self.has_output() {
             if let Some(rate) = self.response_rate() {
                 allow(self.connection, self.engine.served(), rate, 1);
@@ -112,14 +118,14 @@ impl Turn<'_> {
 /// The grace counts once from now and never adds up; the credit of earlier, faster writes is kept.
 #[inline]
 fn allow(connection: &mut Connection, now: Time, rate: MinDataRate, bytes: u64) {
-    let need = Duration::from_millis(rate.millis_for(bytes));
-    let from_now = now + rate.grace_period().max(need);
-    connection.rate_deadline = from_now.max(connection.rate_deadline + need);
+    let need = rate.millis_for(bytes);
+    let from_now = now.plus_millis(rate.grace_millis().max(need));
+    connection.rate_deadline = from_now.max(connection.rate_deadline.plus_millis(need));
 }
 
 impl super::Engine {
     /// The real time at which the served time will be that.
     pub(super) fn real(&self, served: Time) -> Time {
-        served + Duration::from_millis(self.stalled_millis())
+        served.plus_millis(self.stalled)
     }
 }

@@ -19,10 +19,11 @@ use std::net::SocketAddr;
 /// ```
 #[derive(Debug)]
 pub struct Request<'a> {
-    pub(crate) method: Method,
-    pub(crate) target: Target<'a>,
+    // References, because what they point to lies on the caller's stack already: a request is made for each request.
+    pub(crate) method: &'a Method,
+    pub(crate) target: &'a Target<'a>,
     pub(crate) headers: Headers<'a>,
-    pub(crate) host: Option<Host<'a>>,
+    pub(crate) host: &'a Option<Host<'a>>,
     pub(crate) facts: &'a RequestFacts,
     pub(crate) connection: &'a ConnectionInfo,
     pub(crate) number: u32,
@@ -32,7 +33,7 @@ impl<'a> Request<'a> {
     /// The method, case-sensitive; unknown ones are [extension methods](http::Method).
     #[must_use]
     pub fn method(&self) -> &Method {
-        &self.method
+        self.method
     }
 
     /// The request target byte for byte as it was sent.

@@ -87,8 +87,8 @@ pub(crate) struct ExchangeState {
     /// Whether the server stops, so that every connection ends with the exchange it is at.
     pub(crate) is_stopping: bool,
     last_id: ExchangeId,
-    /// How much output there was when the turn's work began.
-    pub(crate) turn_start: usize,
+    /// How much of the output has been given its time; what is more was written since.
+    pub(crate) counted: usize,
     /// What the handler decided in this call.
     pub(crate) reply: Reply,
     pub(crate) fields_seen: FieldsSeen,
@@ -160,7 +160,7 @@ impl ExchangeState {
             key: 0,
             is_stopping: false,
             last_id: 0,
-            turn_start: 0,
+            counted: 0,
             reply: Reply::Open,
             fields_seen: FieldsSeen::default(),
             body_consumed: 0,
@@ -171,7 +171,10 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn begin(&mut self, facts: RequestFacts) {
         self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive);
-        self.reply = Reply::Open;
+        debug_assert!(
+            matches!(self.reply, Reply::Open),
+            "each decision is taken out when it was made"
+        );
         self.body_consumed = 0;
         self.fields_seen = FieldsSeen::default();
     }
@@ -382,12 +385,17 @@ impl ExchangeState {
 
     /// The handler failed before anything of its response was sent: 500 instead.
     pub(crate) fn fail(&mut self, why: &dyn Display) {
+        self.put_failure(why);
+        self.reply = Reply::Complete;
+    }
+
+    /// The same where the handler's decision has been taken out already.
+    pub(crate) fn put_failure(&mut self, why: &dyn Display) {
         log::error!(
             target: "stannel",
             "13 handler failed: {why}; answered 500"
         );
         self.put_error(StatusCode::INTERNAL_SERVER_ERROR);
-        self.reply = Reply::Complete;
     }
 
     /// Replaces what was begun of a response by an empty one with that status.

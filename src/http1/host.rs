@@ -55,6 +55,7 @@ impl<'a> Host<'a> {
 ///
 /// [`Rejection::InvalidHostHeader`] if it is empty, has a byte that no host has, an address in brackets that is no
 /// IPv6 address, or a port that is not 1 to 5 digits up to 65535.
+#[inline]
 pub fn parse(value: &[u8]) -> Result<Host<'_>, Rejection> {
     let (name, port) = split_port(value);
     // RFC 9110 §4.2.1: a URI with an empty host is invalid, so an empty Host is, too.
