@@ -6,7 +6,8 @@ use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::{Rejection, RequestFacts, target};
+use crate::http1::target::Target;
+use crate::http1::{Rejection, RequestFacts};
 use http::Method;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -177,7 +178,8 @@ fn show_checked(
             &extension
         }
     };
-    let target = target::parse_quick(raw.target, raw.method, parts.scratch)?;
+    let mut target = Target::default();
+    target.read(raw.target, raw.method, parts.scratch)?;
     let mut facts = RequestFacts::default();
     let host = examine(
         raw.method,
