@@ -25,9 +25,10 @@ use wire::pure::Loop;
 use wire::report::Report;
 use wire::socket::SocketWire;
 
-const MODES: [Mode; 5] = [
+const MODES: [Mode; 6] = [
     Mode::Whole,
     Mode::Bytes,
+    Mode::Cuts,
     Mode::Random(1),
     Mode::Random(2),
     Mode::Random(3),
@@ -108,21 +109,27 @@ fn run_pure_case(shared: &mut Loop, case: &Case, mode: Mode) -> Result<Vec<u8>, 
     Ok(transcript.unwrap_or_default())
 }
 
-/// Plays a case, in the pieces that it asks for itself if the mode does not cut.
+/// Plays a case as often as the mode wants, or as it wants itself if the mode does not cut.
 fn in_its_own_pieces(
     case: &Case,
     mode: Mode,
     mut play_once: impl FnMut(&[Step], Mode) -> Result<(), String>,
 ) -> Result<(), String> {
-    match (case.split, mode, &case.steps[..]) {
-        (Some(Split::EveryByte), Mode::Whole, steps) => play_once(steps, Mode::Bytes),
-        (Some(Split::EachCut), Mode::Whole, [Step::Send(bytes)]) => (1..bytes.len()).try_for_each(|cut| {
-            let steps = [&bytes[..cut], &bytes[cut..]].map(|piece| Step::Send(piece.to_vec()));
-            play_once(&steps, mode).map_err(|reason| format!("cut at {cut}: {reason}"))
-        }),
-        (_, mode, steps) => play_once(steps, mode),
+    let cuts_twice = case.split == Some(Split::EachCut) || mode == Mode::Cuts;
+    match (mode, &case.steps[..]) {
+        (Mode::Whole | Mode::Cuts, [Step::Send(bytes)]) if cuts_twice && (2..=LONGEST_CUT).contains(&bytes.len()) => {
+            (1..bytes.len()).try_for_each(|cut| {
+                let steps = [&bytes[..cut], &bytes[cut..]].map(|piece| Step::Send(piece.to_vec()));
+                play_once(&steps, mode).map_err(|reason| format!("cut at {cut}: {reason}"))
+            })
+        }
+        (Mode::Whole, steps) if case.split == Some(Split::EveryByte) => play_once(steps, Mode::Bytes),
+        (_, steps) => play_once(steps, mode),
     }
 }
+
+/// Longer input is not cut everywhere.
+const LONGEST_CUT: usize = 2000;
 
 /// Whether a client is told to go on depends on when its body came; nothing else may.
 fn without_continue(transcript: &[u8]) -> Vec<u8> {
@@ -187,6 +194,7 @@ fn name(mode: Mode) -> String {
     match mode {
         Mode::Whole => "whole".to_owned(),
         Mode::Bytes => "bytes".to_owned(),
+        Mode::Cuts => "cuts".to_owned(),
         Mode::Random(seed) => format!("random {seed}"),
     }
 }

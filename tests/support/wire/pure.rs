@@ -175,7 +175,7 @@ impl PureWire<'_> {
     fn write(&mut self) -> bool {
         let most = match self.mode {
             Mode::Random(_) => [1, 3, 50, 1000, 20_000][self.dice.below(5)],
-            Mode::Whole | Mode::Bytes => usize::MAX,
+            Mode::Whole | Mode::Bytes | Mode::Cuts => usize::MAX,
         };
         let mut turn = self.connection.turn(&mut self.shared.engine, self.key);
         // What is still in the process when a connection is reset is lost.
