@@ -6,6 +6,7 @@ use crate::event::{Counters, Observer};
 use crate::handler::{ExchangeState, Handler};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
+use crate::http1::host::KnownHost;
 use crate::mailbox::Mailbox;
 use crate::places::Places;
 use crate::timer::Time;
@@ -32,6 +33,7 @@ pub struct Engine {
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
     pub(super) head_limits: HeadLimits,
+    pub(super) known_host: KnownHost,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
     pub(super) observer: Option<Arc<dyn Observer>>,
@@ -43,8 +45,10 @@ pub struct Engine {
     handler: Option<Box<dyn Handler>>,
     factory: HandlerFactory,
     now: Time,
-    /// How long the loop could not serve anybody, in all.
-    stalled: Duration,
+    /// How long the loop could not serve anybody, in all, in milliseconds.
+    pub(super) stalled: u64,
+    /// `keep_alive_timeout` in milliseconds.
+    keep_alive: Option<u64>,
 }
 
 impl Engine {
@@ -91,6 +95,7 @@ impl Engine {
             head_limits: head_limits(&limits),
             state: ExchangeState::new(limits, common, mailbox, upgraded),
             input: Input::with_capacity(READ_SIZE),
+            known_host: KnownHost::default(),
             scratch: Vec::new(),
             observer: options.observer.clone(),
             counters,
@@ -99,7 +104,8 @@ impl Engine {
             handler: None,
             factory,
             now: Time::ZERO,
-            stalled: Duration::ZERO,
+            stalled: 0,
+            keep_alive: options.limits.keep_alive_timeout.map(millis),
         }
     }
 
@@ -116,7 +122,7 @@ impl Engine {
 
     /// The loop itself was busy elsewhere for so long: no peer shall be blamed for that.
     pub fn add_stall(&mut self, stalled: Duration) {
-        self.stalled += stalled;
+        self.stalled = self.stalled.saturating_add(millis(stalled));
     }
 
     /// From now on every response says `Connection: close`.
@@ -150,19 +156,12 @@ impl Engine {
     /// The time without the loop's own stalls.
     #[inline]
     pub(super) fn served(&self) -> Time {
-        Time::from_millis(self.now.as_millis().saturating_sub(self.stalled_millis()))
-    }
-
-    pub(super) fn stalled_millis(&self) -> u64 {
-        u64::try_from(self.stalled.as_millis()).unwrap_or(u64::MAX)
+        Time::from_millis(self.now.as_millis().saturating_sub(self.stalled))
     }
 
     #[inline]
     pub(super) fn keep_alive_deadline(&self) -> Time {
-        self.state
-            .limits
-            .keep_alive_timeout
-            .map_or(NEVER, |timeout| self.now + timeout)
+        self.keep_alive.map_or(NEVER, |timeout| self.now.plus_millis(timeout))
     }
 
     pub(super) fn counters(&self, endpoint: u16) -> &Counters {
@@ -194,6 +193,7 @@ impl Engine {
         Parts {
             state: &mut self.state,
             input: &self.input,
+            known_host: &mut self.known_host,
             scratch: &mut self.scratch,
             handler: &mut self.handler,
             factory: &self.factory,
@@ -217,6 +217,7 @@ impl Engine {
 pub(super) struct Parts<'a> {
     pub(super) state: &'a mut ExchangeState,
     pub(super) input: &'a Input,
+    pub(super) known_host: &'a mut KnownHost,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) handler: &'a mut Option<Box<dyn Handler>>,
     pub(super) factory: &'a HandlerFactory,
@@ -251,6 +252,10 @@ impl fmt::Debug for Delivery {
             .field("key", &self.letter.key)
             .finish_non_exhaustive()
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn head_limits(limits: &Limits) -> HeadLimits {

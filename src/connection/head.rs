@@ -6,7 +6,7 @@ use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::{Rejection, target};
+use crate::http1::{Rejection, RequestFacts, target};
 use http::Method;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,7 +90,7 @@ impl Turn<'_> {
         if self.connection.ended {
             self.end_now(CloseReason::ClientClosed, Ending::Plain);
         } else if self.engine.is_draining {
-            self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            self.stop_idle();
         }
         false
     }
@@ -169,14 +169,29 @@ fn show_checked(
     bytes: &[u8],
     raw: &RawHead<'_, '_>,
 ) -> Result<(), Rejection> {
-    let method = Method::from_bytes(raw.method.as_bytes()).map_err(|_| Rejection::InvalidRequestLine)?;
-    let target = target::parse_str(raw.target, raw.method, parts.scratch)?;
-    let (facts, host) = examine(&method, raw.is_http11, &target, raw.fields)?;
+    let extension;
+    let method = match known_method(raw.method) {
+        Some(method) => method,
+        None => {
+            extension = Method::from_bytes(raw.method.as_bytes()).map_err(|_| Rejection::InvalidRequestLine)?;
+            &extension
+        }
+    };
+    let target = target::parse_quick(raw.target, raw.method, parts.scratch)?;
+    let mut facts = RequestFacts::default();
+    let host = examine(
+        raw.method,
+        raw.is_http11,
+        &target,
+        raw.fields,
+        parts.known_host,
+        &mut facts,
+    )?;
     connection.response_rate = None;
     let state = &mut *parts.state;
     state.begin(facts);
     let request = Request {
-        method: &method,
+        method,
         target: &target,
         headers: Headers::new(raw.fields),
         host: &host,
@@ -199,6 +214,23 @@ fn show_checked(
     Ok(())
 }
 
+/// The methods of RFC 9110 and PATCH, without moving a [`Method`] about: one is larger than a reference by far.
+#[inline]
+fn known_method(name: &str) -> Option<&'static Method> {
+    Some(match name {
+        "GET" => const { &Method::GET },
+        "HEAD" => const { &Method::HEAD },
+        "POST" => const { &Method::POST },
+        "PUT" => const { &Method::PUT },
+        "DELETE" => const { &Method::DELETE },
+        "OPTIONS" => const { &Method::OPTIONS },
+        "PATCH" => const { &Method::PATCH },
+        "CONNECT" => const { &Method::CONNECT },
+        "TRACE" => const { &Method::TRACE },
+        _ => return None,
+    })
+}
+
 /// Returns whether the handler came back.
 #[inline]
 fn call(handler: &mut dyn Handler, request: &Request<'_>, state: &mut ExchangeState, ahead: &[u8]) -> bool {
@@ -213,6 +245,10 @@ impl ExchangeState {
     pub(super) fn handler_panicked(&mut self) {
         self.body_consumed = 0;
         self.reply = Reply::Open;
+        // It may have handed out a responder before.
+        if let Some(gone) = self.current.gone.take() {
+            gone.set();
+        }
         self.fail(&"it panicked");
     }
 }

@@ -313,8 +313,9 @@ impl Turn<'_> {
     /// The server stops: no request after the current one; with none, it ends.
     pub fn on_shutdown(&mut self) {
         match &self.connection.phase {
-            Phase::Head if !self.connection.head_started && self.engine.input.is_empty() => {
-                self.end_now(CloseReason::ServerStopped, Ending::Plain);
+            // Half an empty line is no byte of a request either.
+            Phase::Head if !self.connection.head_started && matches!(self.engine.input.pending(), [] | [b'\r']) => {
+                self.stop_idle();
             }
             Phase::Tunnel(_) => self.tunnel_shutdown(),
             _ => {}
@@ -474,10 +475,7 @@ impl Turn<'_> {
 
     /// Refuses a request whose head is not even known.
     fn reject_head(&mut self, rejection: Rejection) {
-        self.engine.state.begin(RequestFacts {
-            is_http11: true,
-            ..RequestFacts::default()
-        });
+        self.engine.state.begin(RequestFacts::UNKNOWN);
         self.reject(rejection);
     }
 
@@ -501,7 +499,7 @@ impl Turn<'_> {
         }
         if current.close || engine.is_draining {
             let facts = current.facts;
-            let client_is_done = connection.ended || (!facts.keeps_alive && !facts.is_connect);
+            let client_is_done = connection.ended || (!facts.keeps_alive() && !facts.is_connect());
             let reason = if current.close {
                 CloseReason::Finished
             } else {
@@ -517,7 +515,9 @@ impl Turn<'_> {
             return;
         }
         log::debug!(target: "stannel::connections", "9 connection {} kept alive", ConnectionId(connection.info.id));
-        connection.phase = Phase::Head;
+        if !matches!(connection.phase, Phase::Head) {
+            connection.phase = Phase::Head;
+        }
         connection.head_started = false;
         connection.scan = Scan::default();
         connection.empty_lines = 0;
@@ -542,6 +542,17 @@ impl Turn<'_> {
     fn end_now(&mut self, reason: CloseReason, ending: Ending) {
         self.connection.end_for(reason);
         self.close_after_output(ending);
+    }
+
+    /// The server stops and no request is there. A client that is still being answered was not told, and may have
+    /// sent another one that would cost it the answer.
+    fn stop_idle(&mut self) {
+        let ending = if self.has_output() {
+            Ending::Linger
+        } else {
+            Ending::Plain
+        };
+        self.end_now(CloseReason::ServerStopped, ending);
     }
 
     /// Tells whoever works on the current exchange that it is over.

@@ -54,6 +54,7 @@ impl Turn<'_> {
             return false;
         };
         if std::mem::take(&mut switched.is_woken) {
+            switched.is_paused = false;
             return self.ask_tunnel(|tunnel, io| tunnel.on_wake(io));
         }
         if switched.is_paused {
@@ -78,7 +79,6 @@ impl Turn<'_> {
     pub(super) fn tunnel_letter(&mut self) {
         if let Phase::Tunnel(switched) = &mut self.connection.phase {
             switched.is_woken = true;
-            switched.is_paused = false;
         }
     }
 
@@ -102,7 +102,8 @@ impl Turn<'_> {
             Ok(Flow::Continue) => true,
             Ok(Flow::Pause) => {
                 switched.is_paused = true;
-                false
+                // Room wakes whoever filled the output; that is decided where fullness is looked at.
+                self.output_is_full()
             }
             Ok(Flow::Stop) => {
                 self.end_now(CloseReason::Finished, Ending::Linger);

@@ -49,7 +49,8 @@ pub trait Tunnel {
         Flow::Stop
     }
 
-    /// The exchange's [`Waker`](crate::Waker) was used, or there is room again after the output was full.
+    /// The exchange's [`Waker`](crate::Waker) was used, or there is room again after the output was full. A pause is over
+    /// unless [`Flow::Pause`] is answered again.
     fn on_wake(&mut self, io: &mut TunnelIo<'_>) -> Flow {
         let _ = io;
         Flow::Continue
@@ -127,7 +128,7 @@ pub struct Upgrade<'a> {
 
 impl<'a> Upgrade<'a> {
     pub(crate) fn begin(exchange: Exchange<'a>, protocol: &'a str) -> Result<Self, (UpgradeError, Exchange<'a>)> {
-        if !exchange.state.current.facts.upgradable {
+        if !exchange.state.current.facts.upgradable() {
             return Err((UpgradeError::NotUpgradable, exchange));
         }
         let Some(place) = exchange.state.upgraded.take() else {
