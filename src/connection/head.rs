@@ -130,28 +130,34 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
             return show(connection, &mut parts, bytes, &raw);
         }
     }
-    // It is incomplete or wrong, or has many fields: the exact reader tells.
+    take_scanned_head(connection, &mut parts, bytes)
+}
+
+/// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
+#[inline(never)]
+fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8]) -> Head {
     match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
         Ok(None) => return Head::Incomplete { started: true },
         Ok(Some(_)) => {}
         Err(rejection) => return Head::Rejected(rejection),
     }
     connection.scan = Scan::default();
+    let mut few: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let mut many = Vec::new();
     let slots = if parts.head_limits.fields > FIELD_SLOTS {
         many.resize_with(parts.head_limits.fields, MaybeUninit::uninit);
         &mut many[..]
     } else {
-        &mut slots[..]
+        &mut few[..]
     };
     match head::parse(bytes, slots, parts.head_limits) {
-        Quick::Complete(raw) => show(connection, &mut parts, bytes, &raw),
+        Quick::Complete(raw) => show(connection, parts, bytes, &raw),
         // The readers disagree: refuse what one of them did not understand.
         Quick::Incomplete | Quick::Unclear => Head::Rejected(Rejection::InvalidRequestHeader),
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
     match show_checked(connection, parts, bytes, raw) {
         Ok(()) => Head::Handled(HeadSize {
@@ -163,7 +169,7 @@ fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show_checked(
     connection: &mut Connection,
     parts: &mut Parts<'_>,
