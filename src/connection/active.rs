@@ -63,7 +63,7 @@ pub(super) enum PipeEnd {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
     /// How long it was waited for in all, in milliseconds.
-    elapsed: u64,
+    waited: u64,
     /// Decoded bytes that were handed over.
     bytes: u64,
     /// Since when it is waited for, in served time.
@@ -79,7 +79,7 @@ impl Pace {
     /// Input came, or nobody wants it any more.
     pub(super) fn stop(&mut self, now: Time) {
         if let Some(since) = self.waiting.take() {
-            self.elapsed += now.as_millis().saturating_sub(since.as_millis());
+            self.waited += now.as_millis().saturating_sub(since.as_millis());
         }
     }
 
@@ -94,7 +94,7 @@ impl Pace {
             let grace = u64::try_from(rate.grace_period().as_millis()).unwrap_or(u64::MAX);
             // At the very deadline the rate is still met: one millisecond later it is not.
             let allowed = grace.max(rate.millis_for(self.bytes)).saturating_add(1);
-            since + Duration::from_millis(allowed.saturating_sub(self.elapsed))
+            since + Duration::from_millis(allowed.saturating_sub(self.waited))
         });
         let stall = stall.map(|stall| since + stall);
         match (rate, stall) {

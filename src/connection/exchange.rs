@@ -353,8 +353,7 @@ impl Turn<'_> {
         match reply {
             Reply::Open => {
                 self.engine.state.fail(&"it did not answer");
-                active.response = Response::Complete;
-                Step::Next
+                self.failure_is_the_answer(active)
             }
             Reply::Complete => {
                 active.response = Response::Complete;
@@ -486,8 +485,7 @@ impl Turn<'_> {
         if !wrote && (is_unsent || matches!(active.response, Response::Awaited)) {
             state.current.close |= exceeded;
             state.fail(&"its response body failed before the first byte");
-            active.response = Response::Complete;
-            return Step::Next;
+            return self.failure_is_the_answer(active);
         }
         log::error!(
             target: "stannel",
@@ -498,6 +496,13 @@ impl Turn<'_> {
         self.connection.end_for(reason);
         self.cut_off(active);
         Step::Ended
+    }
+
+    /// The decision for a 500 is carried out by having been written.
+    fn failure_is_the_answer(&mut self, active: &mut Active) -> Step {
+        self.engine.state.reply = Reply::Open;
+        active.response = Response::Complete;
+        Step::Next
     }
 
     /// The client must be able to tell that the response is not whole.
