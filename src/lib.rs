@@ -2,16 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod configuration;
 pub mod connection;
 mod endpoint;
 mod event;
 mod handler;
 pub mod http1;
 mod mailbox;
+pub mod middleware;
 mod places;
 mod server;
 pub mod timer;
 
+pub use configuration::{Configuration, ConfigurationError, Origin};
 pub use endpoint::{Binding, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, UrlError, UrlPrefix};
 pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer};
 pub use handler::{

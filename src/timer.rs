@@ -45,6 +45,12 @@ impl Time {
         Self(self.0.saturating_add(millis).saturating_add(below_second as u64))
     }
 
+    /// The moment so many milliseconds later; at most the last one there is.
+    #[must_use]
+    pub const fn plus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     /// How long ago `earlier` was; nothing if it is yet to come.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

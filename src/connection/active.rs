@@ -91,7 +91,7 @@ impl Pace {
     pub(super) fn deadline(&self, rate: Option<MinDataRate>, stall: Option<Duration>) -> Option<Time> {
         let since = self.waiting?;
         let rate = rate.map(|rate| {
-            let grace = u64::try_from(rate.grace_period().as_millis()).unwrap_or(u64::MAX);
+            let grace = rate.grace_millis();
             // At the very deadline the rate is still met: one millisecond later it is not.
             let allowed = grace.max(rate.millis_for(self.bytes)).saturating_add(1);
             since + Duration::from_millis(allowed.saturating_sub(self.waited))

@@ -43,8 +43,10 @@ pub struct Engine {
     handler: Option<Box<dyn Handler>>,
     factory: HandlerFactory,
     now: Time,
-    /// How long the loop could not serve anybody, in all.
-    stalled: Duration,
+    /// How long the loop could not serve anybody, in all, in milliseconds.
+    pub(super) stalled: u64,
+    /// `keep_alive_timeout` in milliseconds.
+    keep_alive: Option<u64>,
 }
 
 impl Engine {
@@ -99,7 +101,8 @@ impl Engine {
             handler: None,
             factory,
             now: Time::ZERO,
-            stalled: Duration::ZERO,
+            stalled: 0,
+            keep_alive: options.limits.keep_alive_timeout.map(millis),
         }
     }
 
@@ -116,7 +119,7 @@ impl Engine {
 
     /// The loop itself was busy elsewhere for so long: no peer shall be blamed for that.
     pub fn add_stall(&mut self, stalled: Duration) {
-        self.stalled += stalled;
+        self.stalled = self.stalled.saturating_add(millis(stalled));
     }
 
     /// From now on every response says `Connection: close`.
@@ -150,19 +153,12 @@ impl Engine {
     /// The time without the loop's own stalls.
     #[inline]
     pub(super) fn served(&self) -> Time {
-        Time::from_millis(self.now.as_millis().saturating_sub(self.stalled_millis()))
-    }
-
-    pub(super) fn stalled_millis(&self) -> u64 {
-        u64::try_from(self.stalled.as_millis()).unwrap_or(u64::MAX)
+        Time::from_millis(self.now.as_millis().saturating_sub(self.stalled))
     }
 
     #[inline]
     pub(super) fn keep_alive_deadline(&self) -> Time {
-        self.state
-            .limits
-            .keep_alive_timeout
-            .map_or(NEVER, |timeout| self.now + timeout)
+        self.keep_alive.map_or(NEVER, |timeout| self.now.plus_millis(timeout))
     }
 
     pub(super) fn counters(&self, endpoint: u16) -> &Counters {
@@ -251,6 +247,10 @@ impl fmt::Debug for Delivery {
             .field("key", &self.letter.key)
             .finish_non_exhaustive()
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn head_limits(limits: &Limits) -> HeadLimits {

@@ -352,8 +352,9 @@ impl Turn<'_> {
     fn apply(&mut self, active: &mut Active, reply: Reply) -> Step {
         match reply {
             Reply::Open => {
-                self.engine.state.fail(&"it did not answer");
-                self.failure_is_the_answer(active)
+                self.engine.state.put_failure(&"it did not answer");
+                active.response = Response::Complete;
+                Step::Next
             }
             Reply::Complete => {
                 active.response = Response::Complete;
@@ -484,8 +485,9 @@ impl Turn<'_> {
             .is_some_and(|mark| state.output.can_rewind(mark));
         if !wrote && (is_unsent || matches!(active.response, Response::Awaited)) {
             state.current.close |= exceeded;
-            state.fail(&"its response body failed before the first byte");
-            return self.failure_is_the_answer(active);
+            state.put_failure(&"its response body failed before the first byte");
+            active.response = Response::Complete;
+            return Step::Next;
         }
         log::error!(
             target: "stannel",
@@ -496,13 +498,6 @@ impl Turn<'_> {
         self.connection.end_for(reason);
         self.cut_off(active);
         Step::Ended
-    }
-
-    /// The decision for a 500 is carried out by having been written.
-    fn failure_is_the_answer(&mut self, active: &mut Active) -> Step {
-        self.engine.state.reply = Reply::Open;
-        active.response = Response::Complete;
-        Step::Next
     }
 
     /// The client must be able to tell that the response is not whole.
@@ -661,7 +656,7 @@ fn deferred_reply(state: &mut ExchangeState, response: DeferredResponse) -> Opti
                 DeferredBody::Whole(bytes) => state.complete(status, bytes),
                 DeferredBody::Stream(length, source) => {
                     if let Some(framing) = state.open_body(status, length) {
-                        return Some(Reply::Stream { framing, source });
+                        state.reply = Reply::Stream { framing, source };
                     }
                 }
             }

@@ -518,7 +518,9 @@ impl Turn<'_> {
             return;
         }
         log::debug!(target: "stannel::connections", "9 connection {} kept alive", ConnectionId(connection.info.id));
-        connection.phase = Phase::Head;
+        if !matches!(connection.phase, Phase::Head) {
+            connection.phase = Phase::Head;
+        }
         connection.head_started = false;
         connection.scan = Scan::default();
         connection.empty_lines = 0;

@@ -118,14 +118,14 @@ impl Turn<'_> {
 /// The grace counts once from now and never adds up; the credit of earlier, faster writes is kept.
 #[inline]
 fn allow(connection: &mut Connection, now: Time, rate: MinDataRate, bytes: u64) {
-    let need = Duration::from_millis(rate.millis_for(bytes));
-    let from_now = now + rate.grace_period().max(need);
-    connection.rate_deadline = from_now.max(connection.rate_deadline + need);
+    let need = rate.millis_for(bytes);
+    let from_now = now.plus_millis(rate.grace_millis().max(need));
+    connection.rate_deadline = from_now.max(connection.rate_deadline.plus_millis(need));
 }
 
 impl super::Engine {
     /// The real time at which the served time will be that.
     pub(super) fn real(&self, served: Time) -> Time {
-        served + Duration::from_millis(self.stalled_millis())
+        served.plus_millis(self.stalled)
     }
 }

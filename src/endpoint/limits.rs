@@ -45,6 +45,14 @@ impl MinDataRate {
         self.grace_period
     }
 
+    /// The grace period in milliseconds.
+    pub(crate) const fn grace_millis(&self) -> u64 {
+        self.grace_period
+            .as_secs()
+            .saturating_mul(1000)
+            .saturating_add(self.grace_period.subsec_millis() as u64)
+    }
+
     /// How long `bytes` may take at this rate, in milliseconds.
     pub(crate) const fn millis_for(&self, bytes: u64) -> u64 {
         bytes.saturating_mul(1000) / self.bytes_per_second

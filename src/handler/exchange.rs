@@ -9,7 +9,7 @@ use crate::endpoint::MinDataRate;
 use crate::http1::{Framing, Rejection};
 use http::StatusCode;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Proof that an exchange was brought to an end, or put on its way to one.
 #[derive(Debug)]
@@ -171,6 +171,24 @@ impl<'a> Exchange<'a> {
     /// Wakes this exchange from any thread, for sinks and sources that wait. Make it before the exchange is consumed.
     pub fn waker(&mut self) -> Waker {
         self.state.waker()
+    }
+
+    /// The time of day that the response's Date will tell: read once a second by the server, so up to about a second
+    /// old, and free to ask for.
+    ///
+    /// ```
+    /// use stannel::{Exchange, Outcome, Request, StatusCode};
+    /// use std::time::SystemTime;
+    ///
+    /// fn clock(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+    ///     let since = exchange.time_of_day().duration_since(SystemTime::UNIX_EPOCH);
+    ///     let seconds = since.map_or(0, |since| since.as_secs());
+    ///     exchange.respond(StatusCode::OK).send(seconds.to_string())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn time_of_day(&self) -> SystemTime {
+        self.state.common.now()
     }
 
     /// Changes `max_request_body_size` for this request alone, in bytes; `None`: no limit.

@@ -385,12 +385,17 @@ impl ExchangeState {
 
     /// The handler failed before anything of its response was sent: 500 instead.
     pub(crate) fn fail(&mut self, why: &dyn Display) {
+        self.put_failure(why);
+        self.reply = Reply::Complete;
+    }
+
+    /// The same where the handler's decision has been taken out already.
+    pub(crate) fn put_failure(&mut self, why: &dyn Display) {
         log::error!(
             target: "stannel",
             "13 handler failed: {why}; answered 500"
         );
         self.put_error(StatusCode::INTERNAL_SERVER_ERROR);
-        self.reply = Reply::Complete;
     }
 
     /// Replaces what was begun of a response by an empty one with that status.

@@ -44,6 +44,7 @@ pub struct CommonFields {
     lines: Vec<u8>,
     /// Where the Date line begins.
     date: usize,
+    now: SystemTime,
 }
 
 impl CommonFields {
@@ -53,18 +54,24 @@ impl CommonFields {
         let mut lines = server.map_or_else(Vec::new, |server| format!("Server: {server}\r\n").into_bytes());
         let date = lines.len();
         lines.extend_from_slice(format!("Date: {}\r\n", httpdate::HttpDate::from(now)).as_bytes());
-        Self { lines, date }
+        Self { lines, date, now }
     }
 
     /// Renders the date anew; it always has the same length (IMF-fixdate).
     pub fn set_time(&mut self, now: SystemTime) {
         use std::io::Write;
+        self.now = now;
         // Writing into a slice of exactly that length cannot fail.
         let _ = write!(
             &mut self.lines[self.date..],
             "Date: {}\r\n",
             httpdate::HttpDate::from(now)
         );
+    }
+
+    /// The time that Date tells.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.now
     }
 
     /// Appends what the handler has not set itself.
@@ -117,6 +124,10 @@ mod tests {
             "Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n"
         );
         assert_eq!(text(|out| common.put(out, false, true)), "Server: stannel\r\n");
+        assert_eq!(
+            common.now(),
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+        );
     }
 
     #[test]

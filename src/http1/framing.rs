@@ -5,7 +5,6 @@ use super::field::{is_token, members, trim_ows};
 use super::host::{self, Host};
 use super::rejection::Rejection;
 use super::target::{Target, TargetForm, authority_matches};
-use http::Method;
 
 /// How a request body is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,9 +111,9 @@ fn is_word<const N: usize>(bytes: &[u8], word: &[u8; N]) -> bool {
 }
 
 /// Checks Host, body framing and Expect, in this order, and says what follows from the fields.
-#[inline]
+#[inline(always)]
 pub(crate) fn examine<'a>(
-    method: &Method,
+    method: &str,
     is_http11: bool,
     target: &Target<'_>,
     fields: &[RawField<'a>],
@@ -126,7 +125,7 @@ pub(crate) fn examine<'a>(
     let host = check_host(&seen, is_http11, target)?;
     let framing = if seen.codings == 0 && seen.lengths == 0 {
         // RFC 1945 §7.2.2: an HTTP/1.0 request with content has to say how long it is.
-        if !is_http11 && (*method == Method::POST || *method == Method::PUT) {
+        if !is_http11 && matches!(method, "POST" | "PUT") {
             return Err(Rejection::LengthRequiredHttp10);
         }
         Framing::None
@@ -137,11 +136,11 @@ pub(crate) fn examine<'a>(
     if is_http11 && seen.expects_unknown {
         return Err(Rejection::UnknownExpectation);
     }
-    let is_connect = *method == Method::CONNECT;
+    let is_connect = method == "CONNECT";
     let facts = RequestFacts {
         framing,
         is_http11,
-        is_head: *method == Method::HEAD,
+        is_head: method == "HEAD",
         is_connect,
         // RFC 9112 §9.3; CONNECT never shares its connection, whatever behind it might look like a request.
         keeps_alive: !seen.close && (is_http11 || seen.keep_alive) && !is_connect,
@@ -231,9 +230,7 @@ fn content_length(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::{Framing, RequestFacts, examine};
     use crate::http1::{RawField, Rejection, target};
-    use http::Method;
-
-    fn facts(method: Method, is_http11: bool, fields: &[(&str, &str)]) -> Result<RequestFacts, Rejection> {
+    fn facts(method: &str, is_http11: bool, fields: &[(&str, &str)]) -> Result<RequestFacts, Rejection> {
         let fields: Vec<RawField<'_>> = fields
             .iter()
             .map(|&(name, value)| RawField {
@@ -242,8 +239,8 @@ mod tests {
             })
             .collect();
         let mut scratch = Vec::new();
-        let target = target::parse(b"/", method.as_str(), &mut scratch).unwrap();
-        examine(&method, is_http11, &target, &fields).map(|(facts, _)| facts)
+        let target = target::parse(b"/", method, &mut scratch).unwrap();
+        examine(method, is_http11, &target, &fields).map(|(facts, _)| facts)
     }
 
     #[test]
@@ -305,7 +302,7 @@ mod tests {
         for (fields, expected) in cases {
             let fields: Vec<_> = [("host", "h")].iter().chain(*fields).copied().collect();
             assert_eq!(
-                facts(Method::POST, true, &fields).map(|facts| facts.framing),
+                facts("POST", true, &fields).map(|facts| facts.framing),
                 *expected,
                 "{fields:?}"
             );
@@ -314,17 +311,11 @@ mod tests {
 
     #[test]
     fn http10_frames_by_length_alone() {
-        assert_eq!(
-            facts(Method::POST, false, &[]).err(),
-            Some(Rejection::LengthRequiredHttp10)
-        );
-        assert_eq!(
-            facts(Method::GET, false, &[]).map(|facts| facts.framing),
-            Ok(Framing::None)
-        );
+        assert_eq!(facts("POST", false, &[]).err(), Some(Rejection::LengthRequiredHttp10));
+        assert_eq!(facts("GET", false, &[]).map(|facts| facts.framing), Ok(Framing::None));
         let coding = [("transfer-encoding", "chunked")];
         assert_eq!(
-            facts(Method::GET, false, &coding).err(),
+            facts("GET", false, &coding).err(),
             Some(Rejection::TransferEncodingOnHttp10)
         );
     }
@@ -332,7 +323,7 @@ mod tests {
     #[test]
     fn options_of_connection_decide_about_persistence() {
         let keeps = |is_http11, value| {
-            facts(Method::GET, is_http11, &[("host", "h"), ("Connection", value)]).map(|facts| facts.keeps_alive)
+            facts("GET", is_http11, &[("host", "h"), ("Connection", value)]).map(|facts| facts.keeps_alive)
         };
         for (is_http11, value, expected) in [
             (true, "foo", true),
@@ -353,7 +344,7 @@ mod tests {
     fn expectations_are_met_or_refused() {
         let expect = |is_http11, value| {
             facts(
-                Method::POST,
+                "POST",
                 is_http11,
                 &[("host", "h"), ("expect", value), ("content-length", "1")],
             )

@@ -64,16 +64,14 @@ pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], lim
     // RFC 9112 §2.2 lets a lone LF end a line; two parsers would then see two messages. httparse ends lines at LF, so
     // the byte before each has to be CR. A line begins where the name of its field begins.
     let start = input.as_ptr() as usize;
-    let mut line_len = len.saturating_sub(2);
-    let mut ends_in_crlf = input.get(line_len.saturating_sub(2)..len) == Some(b"\r\n\r\n");
-    for (index, field) in fields.iter().enumerate() {
-        let line = (field.name.as_ptr() as usize).saturating_sub(start);
-        ends_in_crlf &= input.get(line.wrapping_sub(2)) == Some(&b'\r');
-        if index == 0 {
-            line_len = line;
-        }
-    }
-    let fields_size = len.saturating_sub(2).saturating_sub(line_len);
+    let line_of = |field: &RawField<'_>| (field.name.as_ptr() as usize).wrapping_sub(start);
+    let ends_before = |line: usize| input.get(line.wrapping_sub(2)) == Some(&b'\r');
+    let section = len.wrapping_sub(2);
+    let line_len = fields.first().map_or(section, line_of);
+    let fields_size = section.wrapping_sub(line_len);
+    let ends_in_crlf = input.get(section) == Some(&b'\r')
+        && ends_before(section)
+        && fields.iter().all(|field| ends_before(line_of(field)));
     if !ends_in_crlf || line_len > limits.line || fields_size > limits.fields_size || fields.len() > limits.fields {
         return Quick::Unclear;
     }

@@ -100,7 +100,7 @@ pub fn parse<'a>(raw: &'a [u8], method: &str, scratch: &'a mut Vec<u8>) -> Resul
 /// # Errors
 ///
 /// Those of [`parse`].
-#[inline]
+#[inline(always)]
 pub fn parse_str<'a>(raw: &'a str, method: &str, scratch: &'a mut Vec<u8>) -> Result<Target<'a>, Rejection> {
     let seen = classes(raw.as_bytes());
     if seen & NOT_TARGET != 0 {

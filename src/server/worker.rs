@@ -237,14 +237,10 @@ impl<'a> Worker<'a> {
 
     /// Reads the clocks.
     fn tick(&mut self) {
-        let now = Time::from_millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
-        if let Some(timeout) = self.last_timeout {
-            // What the last turn's work took beyond a second is nobody's fault out there.
-            let stall = now.since(self.now).saturating_sub(timeout + Duration::from_secs(1));
-            if !stall.is_zero() {
-                log::warn!(target: "stannel", "22 the event loop was held up for {stall:?}: a handler blocks");
-                self.engine.add_stall(stall);
-            }
+        let since_start = self.start.elapsed();
+        let now = Time::from_millis(since_start.as_secs() * 1000 + u64::from(since_start.subsec_millis()));
+        if now.as_millis() - self.now.as_millis() > 1000 {
+            self.note_stall(now);
         }
         self.now = now;
         self.engine.set_time(now);
@@ -252,6 +248,17 @@ impl<'a> Worker<'a> {
         if second != self.second {
             self.second = second;
             self.engine.set_wall_clock(SystemTime::now());
+        }
+    }
+
+    /// What the last turn's work took beyond a second is nobody's fault out there.
+    #[cold]
+    fn note_stall(&mut self, now: Time) {
+        let Some(timeout) = self.last_timeout else { return };
+        let stall = now.since(self.now).saturating_sub(timeout + Duration::from_secs(1));
+        if !stall.is_zero() {
+            log::warn!(target: "stannel", "22 the event loop was held up for {stall:?}: a handler blocks");
+            self.engine.add_stall(stall);
         }
     }
 

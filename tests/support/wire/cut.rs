@@ -1,0 +1,82 @@
+//! Where bytes are cut into pieces.
+
+/// How all cases are cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mode {
+    Whole,
+    Bytes,
+    Random(u64),
+}
+
+/// How a case wants to be cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Split {
+    EveryByte,
+    /// Once for every place where it can be cut in two.
+    EachCut,
+}
+
+/// Behind so many single bytes the rest comes in larger pieces: what depends on single bytes has happened by then.
+const SINGLE_BYTES: usize = 40_000;
+
+/// Pieces of a size that is no power of two, so that they fit no buffer.
+const LARGE_PIECE: usize = 8191;
+
+impl Mode {
+    /// The ends of the pieces.
+    pub(crate) fn cuts(self, len: usize, dice: &mut Dice) -> Vec<usize> {
+        let mut cuts = Vec::new();
+        match self {
+            Self::Whole => {}
+            Self::Bytes => {
+                let single = len.min(SINGLE_BYTES);
+                cuts.extend(1..single);
+                cuts.extend((single..len).step_by(LARGE_PIECE));
+            }
+            Self::Random(_) => {
+                let sizes: &[usize] = if len < 20_000 {
+                    &[1, 1, 2, 3, 7, 20, 100, 1500]
+                } else {
+                    &[1, 500, 4000, 30_000]
+                };
+                let mut at = 0;
+                loop {
+                    at += sizes[dice.below(sizes.len())];
+                    if at >= len {
+                        break;
+                    }
+                    cuts.push(at);
+                }
+            }
+        }
+        cuts.push(len);
+        cuts
+    }
+
+    pub(crate) fn dice(self, id: &str) -> Dice {
+        let seed = match self {
+            Self::Whole | Self::Bytes => 0,
+            Self::Random(seed) => seed,
+        };
+        id.bytes().fold(Dice(seed), |dice, byte| {
+            let mut dice = Dice(dice.0 ^ u64::from(byte));
+            Dice(dice.roll())
+        })
+    }
+}
+
+/// Numbers that look random and are always the same (SplitMix64).
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.roll() % limit as u64) as usize
+    }
+}

@@ -1,0 +1,11 @@
+//! Wire vectors: what a client sends, and what it must get.
+
+pub(crate) mod cases;
+pub(crate) mod cut;
+pub(crate) mod echo;
+pub(crate) mod expect;
+pub(crate) mod play;
+pub(crate) mod pure;
+pub(crate) mod report;
+pub(crate) mod response;
+pub(crate) mod socket;
