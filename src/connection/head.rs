@@ -5,7 +5,7 @@ use super::{Connection, Ending, Engine, NEVER, Turn};
 use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
-use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
+use crate::http1::head::{self, FIELD_SLOTS, FieldSlot, Quick, RawHead, Scan};
 use crate::http1::target::Target;
 use crate::http1::{Rejection, RequestFacts};
 use http::Method;
@@ -14,9 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// RFC 9112 §2.2 wants a server to skip at least one.
 const MAX_EMPTY_LINES: u8 = 16;
-
-/// Fields that a head can have without costing an allocation.
-const FIELD_SLOTS: usize = 100;
 
 /// What the input held.
 enum Head {
