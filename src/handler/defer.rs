@@ -71,7 +71,6 @@ impl Responder {
     }
 
     /// Starts the response.
-    #[must_use]
     pub fn respond(self, status: StatusCode) -> DeferredHead {
         DeferredHead {
             responder: self,

@@ -64,7 +64,12 @@ impl CommonFields {
         lines.extend_from_slice(format!("Date: {}\r\n", httpdate::HttpDate::from(now)).as_bytes());
         let length = lines.len();
         lines.extend_from_slice(LENGTH_NAME);
-        Self { lines, date, length, now }
+        Self {
+            lines,
+            date,
+            length,
+            now,
+        }
     }
 
     /// Renders the date anew; it always has the same length (IMF-fixdate).

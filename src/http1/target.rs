@@ -148,7 +148,14 @@ impl<'a> Target<'a> {
 
 impl Default for Target<'_> {
     fn default() -> Self {
-        Self { raw: "", path: "", query: "", authority: None, default_port: 0, form: TargetForm::Origin }
+        Self {
+            raw: "",
+            path: "",
+            query: "",
+            authority: None,
+            default_port: 0,
+            form: TargetForm::Origin,
+        }
     }
 }
 
