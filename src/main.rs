@@ -15,8 +15,8 @@ Serves the files of a folder over HTTP/1.1.
 
 Usage: stannel [FOLDER] [OPTIONS]
 
-Without FOLDER it serves a page that says it works. GET and HEAD only; names that
-begin with a dot and links that lead out of the folder are not served.
+Without FOLDER it serves a page that says it works. GET and HEAD only.
+Names that begin with a dot are not served, nor are links out of the folder.
 
 Options:
       --urls=URLS            What to listen on, with ';' between several
@@ -35,8 +35,8 @@ Options:
 Settings are also understood as --KEY VALUE and KEY=VALUE. What follows -- is a
 folder, whatever it looks like.
 
-SIGTERM and SIGINT stop the server once running requests are answered. Exit code:
-0 after a stop, 1 if the server could not start.
+SIGTERM and SIGINT stop the server once running requests are answered.
+Exit code: 0 after a stop, 1 if the server could not start.
 
 Environment:
   STANNEL_LOG    What to log on standard error: off, error, warn, info, debug or

@@ -392,7 +392,7 @@ fn only_regular_files_are_served() {
 fn what_may_not_be_read_is_forbidden() {
     let mut site = plain();
     site.write("root/private.txt", b"private");
-    fs::set_permissions(site.path("root/private.txt"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("root/private.txt"), fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read everything.
     if fs::File::open(site.path("root/private.txt")).is_err() {
         assert_eq!(site.status("/private.txt"), 403);

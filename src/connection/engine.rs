@@ -6,6 +6,7 @@ use crate::event::{Counters, Observer};
 use crate::handler::{ExchangeState, Handler};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
+use crate::http1::host::KnownHost;
 use crate::mailbox::Mailbox;
 use crate::places::Places;
 use crate::timer::Time;
@@ -32,6 +33,7 @@ pub struct Engine {
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
     pub(super) head_limits: HeadLimits,
+    pub(super) known_host: KnownHost,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
     pub(super) observer: Option<Arc<dyn Observer>>,
@@ -93,6 +95,7 @@ impl Engine {
             head_limits: head_limits(&limits),
             state: ExchangeState::new(limits, common, mailbox, upgraded),
             input: Input::with_capacity(READ_SIZE),
+            known_host: KnownHost::default(),
             scratch: Vec::new(),
             observer: options.observer.clone(),
             counters,
@@ -190,6 +193,7 @@ impl Engine {
         Parts {
             state: &mut self.state,
             input: &self.input,
+            known_host: &mut self.known_host,
             scratch: &mut self.scratch,
             handler: &mut self.handler,
             factory: &self.factory,
@@ -213,6 +217,7 @@ impl Engine {
 pub(super) struct Parts<'a> {
     pub(super) state: &'a mut ExchangeState,
     pub(super) input: &'a Input,
+    pub(super) known_host: &'a mut KnownHost,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) handler: &'a mut Option<Box<dyn Handler>>,
     pub(super) factory: &'a HandlerFactory,

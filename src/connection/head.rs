@@ -6,7 +6,8 @@ use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FIELD_SLOTS, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::{Rejection, target};
+use crate::http1::target::Target;
+use crate::http1::{Rejection, RequestFacts};
 use http::Method;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -126,28 +127,34 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
             return show(connection, &mut parts, bytes, &raw);
         }
     }
-    // It is incomplete or wrong, or has many fields: the exact reader tells.
+    take_scanned_head(connection, &mut parts, bytes)
+}
+
+/// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
+#[inline(never)]
+fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8]) -> Head {
     match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
         Ok(None) => return Head::Incomplete { started: true },
         Ok(Some(_)) => {}
         Err(rejection) => return Head::Rejected(rejection),
     }
     connection.scan = Scan::default();
+    let mut few: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let mut many = Vec::new();
     let slots = if parts.head_limits.fields > FIELD_SLOTS {
         many.resize_with(parts.head_limits.fields, MaybeUninit::uninit);
         &mut many[..]
     } else {
-        &mut slots[..]
+        &mut few[..]
     };
     match head::parse(bytes, slots, parts.head_limits) {
-        Quick::Complete(raw) => show(connection, &mut parts, bytes, &raw),
+        Quick::Complete(raw) => show(connection, parts, bytes, &raw),
         // The readers disagree: refuse what one of them did not understand.
         Quick::Incomplete | Quick::Unclear => Head::Rejected(Rejection::InvalidRequestHeader),
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
     match show_checked(connection, parts, bytes, raw) {
         Ok(()) => Head::Handled(HeadSize {
@@ -159,7 +166,7 @@ fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show_checked(
     connection: &mut Connection,
     parts: &mut Parts<'_>,
@@ -174,8 +181,17 @@ fn show_checked(
             &extension
         }
     };
-    let target = target::parse_str(raw.target, raw.method, parts.scratch)?;
-    let (facts, host) = examine(raw.method, raw.is_http11, &target, raw.fields)?;
+    let mut target = Target::default();
+    target.read(raw.target, raw.method, parts.scratch)?;
+    let mut facts = RequestFacts::default();
+    let host = examine(
+        raw.method,
+        raw.is_http11,
+        &target,
+        raw.fields,
+        parts.known_host,
+        &mut facts,
+    )?;
     connection.response_rate = None;
     let state = &mut *parts.state;
     state.begin(facts);

@@ -475,10 +475,7 @@ impl Turn<'_> {
 
     /// Refuses a request whose head is not even known.
     fn reject_head(&mut self, rejection: Rejection) {
-        self.engine.state.begin(RequestFacts {
-            is_http11: true,
-            ..RequestFacts::default()
-        });
+        self.engine.state.begin(RequestFacts::UNKNOWN);
         self.reject(rejection);
     }
 
@@ -502,7 +499,7 @@ impl Turn<'_> {
         }
         if current.close || engine.is_draining {
             let facts = current.facts;
-            let client_is_done = connection.ended || (!facts.keeps_alive && !facts.is_connect);
+            let client_is_done = connection.ended || (!facts.keeps_alive() && !facts.is_connect());
             let reason = if current.close {
                 CloseReason::Finished
             } else {

@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
     /// HTTP/1.1 or HTTP/1.0.
     #[must_use]
     pub fn version(&self) -> Version {
-        if self.facts.is_http11 {
+        if self.facts.is_http11() {
             Version::HTTP_11
         } else {
             Version::HTTP_10
@@ -110,7 +110,7 @@ impl<'a> Request<'a> {
     /// field and no body.
     #[must_use]
     pub fn is_upgradable(&self) -> bool {
-        self.facts.upgradable
+        self.facts.upgradable()
     }
 
     /// What is known of the connection.

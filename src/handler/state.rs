@@ -170,7 +170,7 @@ impl ExchangeState {
     /// Makes ready for the next request; nothing of the one before it is left.
     #[inline]
     pub(crate) fn begin(&mut self, facts: RequestFacts) {
-        self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive);
+        self.current = Current::new(facts, Some(self.output.mark()), !facts.keeps_alive());
         debug_assert!(
             matches!(self.reply, Reply::Open),
             "each decision is taken out when it was made"
@@ -234,7 +234,7 @@ impl ExchangeState {
             }
             Framing::Length(_) | Framing::Chunked => {}
         }
-        if self.current.facts.expects_continue && ahead.is_empty() && !self.current.body_begun {
+        if self.current.facts.expects_continue() && ahead.is_empty() && !self.current.body_begun {
             // The head of the final response may have been begun: 100 goes before it.
             let start = self.current.head_start.unwrap_or(self.output.mark());
             self.current.head_start = Some(self.output.insert(start, encode::CONTINUE));
@@ -252,7 +252,7 @@ impl ExchangeState {
             Framing::None | Framing::Length(0) => false,
             Framing::Length(length) if self.max_body().is_some_and(|most| length > most) => true,
             // RFC 9110 §10.1.1: whether the client will still send the body is unknowable.
-            Framing::Length(_) | Framing::Chunked => self.current.facts.expects_continue && !self.current.body_begun,
+            Framing::Length(_) | Framing::Chunked => self.current.facts.expects_continue() && !self.current.body_begun,
         }
     }
 
@@ -277,7 +277,7 @@ impl ExchangeState {
     #[inline]
     pub(crate) fn complete(&mut self, status: StatusCode, body: impl Payload) {
         let length = body.bytes().len();
-        if status.as_u16() == 200 && !self.current.facts.is_head && !self.current.facts.is_connect {
+        if status.as_u16() == 200 && !self.current.facts.is_head() && !self.current.facts.is_connect() {
             self.end_head(status, HeadLength::Exact(length as u64));
             self.put_body(body);
             self.reply = Reply::Complete;
@@ -287,12 +287,12 @@ impl ExchangeState {
             Err(error) => return self.fail(&error),
             Ok(BodyRule::Free) => HeadLength::Exact(length as u64),
             Ok(BodyRule::LengthOnly) if length == 0 => HeadLength::None,
-            Ok(BodyRule::LengthOnly) if self.current.facts.is_head => HeadLength::Exact(length as u64),
+            Ok(BodyRule::LengthOnly) if self.current.facts.is_head() => HeadLength::Exact(length as u64),
             Ok(_) if length > 0 => return self.fail(&BODY_FORBIDDEN),
             Ok(BodyRule::Empty) => HeadLength::Exact(0),
             Ok(BodyRule::None | BodyRule::LengthOnly) => HeadLength::None,
         };
-        let is_sent = !self.current.facts.is_head && length > 0;
+        let is_sent = !self.current.facts.is_head() && length > 0;
         self.end_head(status, framing);
         if is_sent {
             self.put_body(body);
@@ -328,7 +328,7 @@ impl ExchangeState {
                 HeadLength::Exact(length),
                 Some(OutputFraming::Length { remaining: length }),
             ),
-            (BodyRule::Free, Unknown) if self.current.facts.is_http11 => {
+            (BodyRule::Free, Unknown) if self.current.facts.is_http11() => {
                 (HeadLength::Chunked, Some(OutputFraming::Chunked))
             }
             (BodyRule::Free, Unknown) => (HeadLength::UntilClose, Some(OutputFraming::UntilClose)),
@@ -349,8 +349,8 @@ impl ExchangeState {
         Ok(match status.as_u16() {
             100..=199 => return Err("a 1xx status is no final response; answer with 2xx to 5xx"),
             204 => BodyRule::None,
-            _ if status.is_success() && self.current.facts.is_connect => BodyRule::None,
-            _ if self.current.facts.is_head => BodyRule::LengthOnly,
+            _ if status.is_success() && self.current.facts.is_connect() => BodyRule::None,
+            _ if self.current.facts.is_head() => BodyRule::LengthOnly,
             205 => BodyRule::Empty,
             304 => BodyRule::LengthOnly,
             _ => BodyRule::Free,
@@ -364,15 +364,22 @@ impl ExchangeState {
         self.current.close |= self.is_stopping
             || length == HeadLength::UntilClose
             || seen.connection_close
-            || (seen.connection && !self.current.facts.is_http11 && !seen.connection_keep_alive)
+            || (seen.connection && !self.current.facts.is_http11() && !seen.connection_keep_alive)
             || self.body_forbids_reuse();
+        self.current.status = Some(status);
         let out = self.output.linear();
+        if let HeadLength::Exact(length) = length {
+            if !self.current.close && self.current.facts.is_http11() && seen == FieldsSeen::default() {
+                self.common.put_with_length(out, length);
+                return;
+            }
+        }
         self.common.put(out, seen.server, seen.date);
         if self.current.close {
             if !seen.connection_close {
                 out.extend_from_slice(b"Connection: close\r\n");
             }
-        } else if !self.current.facts.is_http11 && !seen.connection {
+        } else if !self.current.facts.is_http11() && !seen.connection {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
         match length {
@@ -380,7 +387,6 @@ impl ExchangeState {
             HeadLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
             HeadLength::None | HeadLength::UntilClose => out.extend_from_slice(b"\r\n"),
         }
-        self.current.status = Some(status);
     }
 
     /// The handler failed before anything of its response was sent: 500 instead.

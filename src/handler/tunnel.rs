@@ -128,7 +128,7 @@ pub struct Upgrade<'a> {
 
 impl<'a> Upgrade<'a> {
     pub(crate) fn begin(exchange: Exchange<'a>, protocol: &'a str) -> Result<Self, (UpgradeError, Exchange<'a>)> {
-        if !exchange.state.current.facts.upgradable {
+        if !exchange.state.current.facts.upgradable() {
             return Err((UpgradeError::NotUpgradable, exchange));
         }
         let Some(place) = exchange.state.upgraded.take() else {

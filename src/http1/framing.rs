@@ -2,9 +2,10 @@
 
 use super::RawField;
 use super::field::{is_token, members, trim_ows};
-use super::host::{self, Host};
+use super::host::{Host, KnownHost};
 use super::rejection::Rejection;
-use super::target::{Target, TargetForm, authority_matches};
+use super::target::{Target, authority_matches};
+use std::fmt;
 
 /// How a request body is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,77 +20,163 @@ pub enum Framing {
 }
 
 /// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFacts {
     pub(crate) framing: Framing,
-    pub(crate) is_http11: bool,
-    pub(crate) is_head: bool,
-    pub(crate) is_connect: bool,
+    /// Bits rather than fields of their own: they are moved for each request, and as bits that is one word.
+    flags: u32,
+}
+
+const HTTP11: u32 = 1;
+const HEAD: u32 = 1 << 1;
+const CONNECT: u32 = 1 << 2;
+const KEEPS_ALIVE: u32 = 1 << 3;
+const UPGRADABLE: u32 = 1 << 4;
+const EXPECTS_CONTINUE: u32 = 1 << 5;
+
+impl RequestFacts {
+    /// Of a request that was refused before it was understood.
+    pub(crate) const UNKNOWN: Self = Self {
+        framing: Framing::None,
+        flags: HTTP11,
+    };
+
+    #[inline]
+    const fn has(self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    #[inline]
+    pub(crate) const fn is_http11(self) -> bool {
+        self.has(HTTP11)
+    }
+
+    #[inline]
+    pub(crate) const fn is_head(self) -> bool {
+        self.has(HEAD)
+    }
+
+    #[inline]
+    pub(crate) const fn is_connect(self) -> bool {
+        self.has(CONNECT)
+    }
+
     /// Whether the client lets the connection go on.
-    pub(crate) keeps_alive: bool,
-    pub(crate) upgradable: bool,
-    pub(crate) expects_continue: bool,
+    #[inline]
+    pub(crate) const fn keeps_alive(self) -> bool {
+        self.has(KEEPS_ALIVE)
+    }
+
+    #[inline]
+    pub(crate) const fn upgradable(self) -> bool {
+        self.has(UPGRADABLE)
+    }
+
+    #[inline]
+    pub(crate) const fn expects_continue(self) -> bool {
+        self.has(EXPECTS_CONTINUE)
+    }
+}
+
+impl fmt::Debug for RequestFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestFacts")
+            .field("framing", &self.framing)
+            .field("is_http11", &self.is_http11())
+            .field("is_head", &self.is_head())
+            .field("is_connect", &self.is_connect())
+            .field("keeps_alive", &self.keeps_alive())
+            .field("upgradable", &self.upgradable())
+            .field("expects_continue", &self.expects_continue())
+            .finish()
+    }
 }
 
 /// What one pass over the fields collects.
 #[derive(Default)]
 struct Seen<'a> {
     host: Option<&'a [u8]>,
-    hosts: usize,
     length: Option<&'a [u8]>,
-    lengths: usize,
     coding: Option<&'a [u8]>,
-    codings: usize,
-    close: bool,
-    keep_alive: bool,
-    upgrade_option: bool,
-    upgrade_field: bool,
-    expects_continue: bool,
-    expects_unknown: bool,
+    flags: u32,
 }
 
+const CLOSE: u32 = 1;
+const KEEP_ALIVE: u32 = 1 << 1;
+const UPGRADE_OPTION: u32 = 1 << 2;
+const UPGRADE_FIELD: u32 = 1 << 3;
+const CONTINUE_EXPECTED: u32 = 1 << 4;
+const UNKNOWN_EXPECTED: u32 = 1 << 5;
+const HOST_AGAIN: u32 = 1 << 6;
+const LENGTH_AGAIN: u32 = 1 << 7;
+const CODING_AGAIN: u32 = 1 << 8;
+
 impl<'a> Seen<'a> {
+    #[inline]
+    const fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
     /// The length of a name leaves one candidate; the comparison settles it.
     #[inline]
     fn note(&mut self, field: &RawField<'a>) {
         let name = field.name.as_bytes();
         match name.len() {
             4 if is_word(name, b"host") => {
-                self.hosts += 1;
-                self.host = Some(field.value);
+                if self.host.replace(field.value).is_some() {
+                    self.flags |= HOST_AGAIN;
+                }
             }
             6 if is_word(name, b"expect") => self.note_expect(field.value),
-            7 if is_word(name, b"upgrade") => self.upgrade_field |= !trim_ows(field.value).is_empty(),
+            7 if is_word(name, b"upgrade") && !trim_ows(field.value).is_empty() => self.flags |= UPGRADE_FIELD,
             10 if is_word(name, b"connection") => self.note_connection(field.value),
             14 if is_word(name, b"content-length") => {
-                self.lengths += 1;
-                self.length = Some(field.value);
+                if self.length.replace(field.value).is_some() {
+                    self.flags |= LENGTH_AGAIN;
+                }
             }
             17 if is_word(name, b"transfer-encoding") => {
-                self.codings += 1;
-                self.coding = Some(field.value);
+                if self.coding.replace(field.value).is_some() {
+                    self.flags |= CODING_AGAIN;
+                }
             }
             _ => {}
         }
     }
 
+    #[inline]
     fn note_connection(&mut self, value: &[u8]) {
         if is_word(value, b"keep-alive") {
-            self.keep_alive = true;
-            return;
-        }
-        for option in members(value) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade");
+            self.flags |= KEEP_ALIVE;
+        } else {
+            self.note_options(value);
         }
     }
 
+    #[inline(never)]
+    fn note_options(&mut self, value: &[u8]) {
+        for option in members(value) {
+            self.flags |= if option.eq_ignore_ascii_case(b"close") {
+                CLOSE
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                KEEP_ALIVE
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                UPGRADE_OPTION
+            } else {
+                0
+            };
+        }
+    }
+
+    #[inline(never)]
     fn note_expect(&mut self, value: &[u8]) {
         for member in members(value) {
             let is_continue = member.eq_ignore_ascii_case(b"100-continue");
-            self.expects_continue |= is_continue;
-            self.expects_unknown |= !is_continue;
+            self.flags |= if is_continue {
+                CONTINUE_EXPECTED
+            } else {
+                UNKNOWN_EXPECTED
+            };
         }
     }
 }
@@ -117,64 +204,60 @@ pub(crate) fn examine<'a>(
     is_http11: bool,
     target: &Target<'_>,
     fields: &[RawField<'a>],
-) -> Result<(RequestFacts, Option<Host<'a>>), Rejection> {
+    known_host: &mut KnownHost,
+    facts: &mut RequestFacts,
+) -> Result<Option<Host<'a>>, Rejection> {
     let mut seen = Seen::default();
     for field in fields {
         seen.note(field);
     }
-    let host = check_host(&seen, is_http11, target)?;
-    let framing = if seen.codings == 0 && seen.lengths == 0 {
-        // RFC 1945 §7.2.2: an HTTP/1.0 request with content has to say how long it is.
-        if !is_http11 && matches!(method, "POST" | "PUT") {
-            return Err(Rejection::LengthRequiredHttp10);
-        }
-        Framing::None
-    } else {
-        check_framing(&seen, is_http11)?
-    };
-    // RFC 9110 §10.1.1: an expectation in an HTTP/1.0 request is ignored.
-    if is_http11 && seen.expects_unknown {
-        return Err(Rejection::UnknownExpectation);
-    }
-    let is_connect = method == "CONNECT";
-    let facts = RequestFacts {
-        framing,
-        is_http11,
-        is_head: method == "HEAD",
-        is_connect,
-        // RFC 9112 §9.3; CONNECT never shares its connection, whatever behind it might look like a request.
-        keeps_alive: !seen.close && (is_http11 || seen.keep_alive) && !is_connect,
-        // RFC 9110 §7.8: an Upgrade field from HTTP/1.0 is ignored.
-        upgradable: is_http11
-            && seen.upgrade_option
-            && seen.upgrade_field
-            && matches!(framing, Framing::None | Framing::Length(0)),
-        expects_continue: is_http11 && seen.expects_continue,
-    };
-    Ok((facts, host))
-}
-
-#[inline]
-fn check_host<'a>(seen: &Seen<'a>, is_http11: bool, target: &Target<'_>) -> Result<Option<Host<'a>>, Rejection> {
-    let Some(value) = seen.host else {
+    let host = match seen.host {
         // RFC 9112 §3.2: the target does not replace it.
-        return if is_http11 {
-            Err(Rejection::MissingHostHeader)
-        } else {
-            Ok(None)
-        };
+        None if is_http11 => return Err(Rejection::MissingHostHeader),
+        None => None,
+        Some(_) if seen.has(HOST_AGAIN) => return Err(Rejection::MultipleHostHeaders),
+        Some(value) => Some(known_host.parse(value)?),
     };
-    if seen.hosts > 1 {
-        return Err(Rejection::MultipleHostHeaders);
-    }
-    let host = host::parse(value)?;
-    if matches!(target.form(), TargetForm::Absolute | TargetForm::Authority) {
-        let authority = target.authority().unwrap_or("");
+    if let (Some(authority), Some(host)) = (target.authority(), &host) {
         if !authority_matches(authority, host.value(), target.default_port()) {
             return Err(Rejection::InvalidHostHeader);
         }
     }
-    Ok(Some(host))
+    let framing = if seen.length.is_some() || seen.coding.is_some() {
+        check_framing(&seen, is_http11)?
+    } else if !is_http11 && matches!(method, "POST" | "PUT") {
+        // RFC 1945 §7.2.2: an HTTP/1.0 request with content has to say how long it is.
+        return Err(Rejection::LengthRequiredHttp10);
+    } else {
+        Framing::None
+    };
+    let mut flags = match method {
+        "HEAD" => HEAD,
+        "CONNECT" => CONNECT,
+        _ => 0,
+    };
+    if is_http11 {
+        flags |= HTTP11;
+    }
+    // RFC 9112 §9.3; CONNECT never shares its connection, whatever behind it might look like a request.
+    if !seen.has(CLOSE) && (is_http11 || seen.has(KEEP_ALIVE)) && flags & CONNECT == 0 {
+        flags |= KEEPS_ALIVE;
+    }
+    // RFC 9110 §10.1.1 and §7.8: Expect and Upgrade are ignored in an HTTP/1.0 request.
+    if is_http11 && seen.has(UPGRADE_FIELD | CONTINUE_EXPECTED | UNKNOWN_EXPECTED) {
+        if seen.has(UNKNOWN_EXPECTED) {
+            return Err(Rejection::UnknownExpectation);
+        }
+        if seen.has(CONTINUE_EXPECTED) {
+            flags |= EXPECTS_CONTINUE;
+        }
+        let is_empty = matches!(framing, Framing::None | Framing::Length(0));
+        if seen.has(UPGRADE_FIELD) && seen.has(UPGRADE_OPTION) && is_empty {
+            flags |= UPGRADABLE;
+        }
+    }
+    *facts = RequestFacts { framing, flags };
+    Ok(host)
 }
 
 /// RFC 9112 §6.3, the strict reading: whatever two parsers could frame differently is refused.
@@ -183,10 +266,10 @@ fn check_framing(seen: &Seen<'_>, is_http11: bool) -> Result<Framing, Rejection>
         if !is_http11 {
             return Err(Rejection::TransferEncodingOnHttp10);
         }
-        if seen.lengths > 0 {
+        if seen.length.is_some() {
             return Err(Rejection::LengthAndTransferEncoding);
         }
-        if seen.codings > 1 {
+        if seen.has(CODING_AGAIN) {
             return Err(Rejection::FinalTransferCodingNotChunked);
         }
         return if coding.eq_ignore_ascii_case(b"chunked") {
@@ -197,7 +280,7 @@ fn check_framing(seen: &Seen<'_>, is_http11: bool) -> Result<Framing, Rejection>
             Err(Rejection::FinalTransferCodingNotChunked)
         };
     }
-    if seen.lengths > 1 {
+    if seen.has(LENGTH_AGAIN) {
         return Err(Rejection::MultipleContentLengths);
     }
     content_length(seen.length.unwrap_or(b""))
@@ -229,6 +312,7 @@ fn content_length(value: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{Framing, RequestFacts, examine};
+    use crate::http1::host::KnownHost;
     use crate::http1::{RawField, Rejection, target};
     fn facts(method: &str, is_http11: bool, fields: &[(&str, &str)]) -> Result<RequestFacts, Rejection> {
         let fields: Vec<RawField<'_>> = fields
@@ -240,7 +324,16 @@ mod tests {
             .collect();
         let mut scratch = Vec::new();
         let target = target::parse(b"/", method, &mut scratch).unwrap();
-        examine(method, is_http11, &target, &fields).map(|(facts, _)| facts)
+        let mut facts = RequestFacts::default();
+        examine(
+            method,
+            is_http11,
+            &target,
+            &fields,
+            &mut KnownHost::default(),
+            &mut facts,
+        )
+        .map(|_| facts)
     }
 
     #[test]
@@ -323,7 +416,7 @@ mod tests {
     #[test]
     fn options_of_connection_decide_about_persistence() {
         let keeps = |is_http11, value| {
-            facts("GET", is_http11, &[("host", "h"), ("Connection", value)]).map(|facts| facts.keeps_alive)
+            facts("GET", is_http11, &[("host", "h"), ("Connection", value)]).map(|facts| facts.keeps_alive())
         };
         for (is_http11, value, expected) in [
             (true, "foo", true),
@@ -349,12 +442,12 @@ mod tests {
                 &[("host", "h"), ("expect", value), ("content-length", "1")],
             )
         };
-        assert!(expect(true, "100-Continue").is_ok_and(|facts| facts.expects_continue));
-        assert!(expect(true, ", 100-continue,").is_ok_and(|facts| facts.expects_continue));
+        assert!(expect(true, "100-Continue").is_ok_and(|facts| facts.expects_continue()));
+        assert!(expect(true, ", 100-continue,").is_ok_and(|facts| facts.expects_continue()));
         assert_eq!(
             expect(true, "100-continue, x").err(),
             Some(Rejection::UnknownExpectation)
         );
-        assert!(expect(false, "x").is_ok_and(|facts| !facts.expects_continue));
+        assert!(expect(false, "x").is_ok_and(|facts| !facts.expects_continue()));
     }
 }

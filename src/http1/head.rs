@@ -50,7 +50,7 @@ pub(crate) enum Quick<'b, 'h> {
 }
 
 /// Reads a head that begins with the first byte of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], limits: &HeadLimits) -> Quick<'b, 'h> {
     let mut request = httparse::Request::new(&mut []);
     let len = match request.parse_with_uninit_headers(input, slots) {
