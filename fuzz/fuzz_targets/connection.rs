@@ -35,6 +35,7 @@ enum Cut {
 #[derive(Debug, PartialEq)]
 struct Seen {
     output: String,
+    /// Whether more output may come. How long the input stays open behind it depends on what was on its way.
     is_open: bool,
 }
 
@@ -66,7 +67,8 @@ fn run(plan: &Plan<'_>, cut: Cut) -> Seen {
         answered: Arc::clone(&answered),
         has_memory_bound: plan.chooses(SMALL_LIMITS),
         output: Vec::new(),
-        end: None,
+        is_write_shut: false,
+        is_over: false,
     };
     let mut sizes = plan.sizes();
     let mut take = || match cut {
@@ -87,7 +89,7 @@ fn run(plan: &Plan<'_>, cut: Cut) -> Seen {
     Seen {
         // Whether the client is asked for its body depends on whether the body is here already.
         output: output.replace("HTTP/1.1 100 Continue\\r\\n\\r\\n", ""),
-        is_open: client.end.is_none(),
+        is_open: !client.is_write_shut,
     }
 }
 
@@ -97,13 +99,14 @@ struct Client {
     answered: Arc<Answered>,
     has_memory_bound: bool,
     output: Vec<u8>,
-    end: Option<Fate>,
+    is_write_shut: bool,
+    is_over: bool,
 }
 
 impl Client {
     /// Sends all of it unless the connection ends before; takes output where the connection would read no more.
     fn send(&mut self, mut bytes: &[u8], take: &mut impl FnMut() -> usize) {
-        while !bytes.is_empty() && self.end.is_none() {
+        while !bytes.is_empty() && !self.is_over {
             let mut turn = self.connection.turn(&mut self.engine, 0);
             let mut count = 0;
             if turn.wants_read() {
@@ -116,15 +119,12 @@ impl Client {
             bytes = &bytes[count..];
             self.settle();
             let progress = self.take(take());
-            assert!(
-                count > 0 || progress || self.end.is_some(),
-                "it neither reads nor writes"
-            );
+            assert!(count > 0 || progress || self.is_over, "it neither reads nor writes");
         }
     }
 
     fn finish(&mut self, take: &mut impl FnMut() -> usize) {
-        while self.end.is_none() {
+        while !self.is_over {
             let mut turn = self.connection.turn(&mut self.engine, 0);
             let wants = turn.wants_read();
             if wants {
@@ -135,13 +135,13 @@ impl Client {
             if wants {
                 return;
             }
-            assert!(self.take(take()) || self.end.is_some(), "it would never see the end");
+            assert!(self.take(take()) || self.is_over, "it would never see the end");
         }
     }
 
     /// Takes at most so much of the output; says whether there was any.
     fn take(&mut self, most: usize) -> bool {
-        if self.end.is_some() {
+        if self.is_over {
             return false;
         }
         let mut turn = self.connection.turn(&mut self.engine, 0);
@@ -157,7 +157,7 @@ impl Client {
 
     /// What the shell does between events.
     fn settle(&mut self) {
-        while self.end.is_none() {
+        while !self.is_over {
             for delivery in self.engine.deliveries() {
                 let mut turn = self.connection.turn(&mut self.engine, 0);
                 delivery.to(&mut turn);
@@ -174,10 +174,14 @@ impl Client {
                     assert!(!waits || turn.deadline().is_some(), "it waits for ever: {turn:?}");
                     break;
                 }
-                Fate::ShutWrite => turn.on_write_shut(),
-                fate @ (Fate::Close | Fate::Abort) => {
+                Fate::ShutWrite => {
+                    turn.on_write_shut();
+                    self.is_write_shut = true;
+                }
+                Fate::Close | Fate::Abort => {
                     turn.closed();
-                    self.end = Some(fate);
+                    self.is_over = true;
+                    self.is_write_shut = true;
                 }
             }
         }
