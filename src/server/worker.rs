@@ -35,6 +35,10 @@ const ROUNDS_PER_TURN: usize = 4;
 /// How long accepting pauses when the system has no descriptor or memory left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much later than its deadline a connection is called upon. The loop reads its clock once a round, so what happens
+/// late in a round bears a time that is too early: without this a peer could lose its last milliseconds.
+const TIMER_SLACK: Duration = Duration::from_millis(100);
+
 /// What all workers of a server share.
 pub(super) struct Shared {
     pub(super) options: ServerOptions,
@@ -536,7 +540,7 @@ impl Io {
     #[inline]
     fn settle(&mut self, turn: &Turn<'_>, poll: &Poll, wheel: &mut TimerWheel, key: usize) {
         match turn.deadline() {
-            Some(deadline) => wheel.arm(key, deadline),
+            Some(deadline) => wheel.arm(key, deadline + TIMER_SLACK),
             None => wheel.disarm(key),
         }
         let wanted = if self.is_stuck {
