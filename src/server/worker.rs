@@ -35,6 +35,10 @@ const ROUNDS_PER_TURN: usize = 4;
 /// How long accepting pauses when the system has no descriptor or memory left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A turn reads the clock once, at its start, so what happens during it is taken to have happened then: a timeout that
+/// begins in a turn would end early by as much. Turns are shorter than this unless a handler blocks.
+const TURN: Duration = Duration::from_millis(100);
+
 /// What all workers of a server share.
 pub(super) struct Shared {
     pub(super) options: ServerOptions,
@@ -227,7 +231,7 @@ impl<'a> Worker<'a> {
         if may_accept || !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let timers = self.wheel.next_deadline(self.now);
+        let timers = self.wheel.next_deadline(self.overdue());
         let accept = self.accept_again.map(|again| again.since(self.now));
         match (timers, accept) {
             (Some(timers), Some(accept)) => Some(timers.min(accept)),
@@ -335,17 +339,23 @@ impl<'a> Worker<'a> {
         if self.accept_again.is_some_and(|again| self.now >= again) {
             self.accept_again = None;
         }
-        while let Some(key) = self.wheel.pop_expired(self.now) {
+        let overdue = self.overdue();
+        while let Some(key) = self.wheel.pop_expired(overdue) {
             let Some(entry) = self.entries.get_mut(key) else {
                 continue;
             };
             let mut turn = entry.connection.turn(&mut self.engine, key);
-            if turn.deadline().is_some_and(|deadline| deadline <= self.now) {
+            if turn.deadline().is_some_and(|deadline| deadline <= overdue) {
                 turn.on_timer();
             }
             drop(turn);
             self.work(key);
         }
+    }
+
+    /// Deadlines up to here have passed for sure.
+    fn overdue(&self) -> Time {
+        Time::from_millis(self.now.as_millis().saturating_sub(TURN.as_millis() as u64))
     }
 
     // ---- accepting
