@@ -124,7 +124,7 @@ fn pipelined_requests_wait_within_the_bound() {
     responder.respond(StatusCode::OK).send("first").unwrap();
     core.deliver();
     let mut answers = client.read();
-    for request in flood[taken..].as_bytes().chunks(1000) {
+    for request in flood.as_bytes()[taken..].chunks(1000) {
         answers += &client.ask(request);
     }
     let bodies = bodies(&answers);

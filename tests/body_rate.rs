@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use stannel::{
     BodyEnd, BodyLength, BodyPipe, BodySink, BodyWriter, CloseReason, Exchange, Flow, Limits, MinDataRate, Outcome,
-    Rejection, Request, StatusCode, Tunnel, TunnelIo, Waker,
+    Rejection, Request, StatusCode,
 };
 
-use support::{Client, Core, End, GET, bodies, echo, post, status};
+use support::{Core, bodies, echo, post, status};
 
 #[path = "support/core.rs"]
 mod support;

@@ -7,11 +7,37 @@
 
 use stannel::header::CONTENT_TYPE;
 use stannel::{
-    BodyEnd, BodyLength, BodySink, BodySource, BodyWriter, Exchange, FieldName, Flow, Handler, Method, Outcome,
-    Progress, ReaderSource, Request, StatusCode, Tunnel, TunnelIo, Version,
+    BodyEnd, BodyLength, BodySink, BodySource, BodyWriter, Configuration, Exchange, FieldName, Flow, Handler, Method,
+    Outcome, Progress, ReaderSource, Request, Server, StatusCode, Tunnel, TunnelIo, Version,
 };
+use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut options = Configuration::from_args(std::env::args_os().skip(1))?.server_options()?;
+    options.handle_signals = true;
+    let server = Server::new(options, || Conformance).bind()?;
+    let mut out = io::stdout();
+    for address in server.addresses() {
+        writeln!(out, "Now listening on: {address}")?;
+    }
+    // Whoever started us waits for these lines, perhaps through a pipe.
+    out.flush()?;
+    server.run()?;
+    Ok(())
+}
 
 /// Echoes, and plays the fixtures.
 #[derive(Clone, Copy, Debug, Default)]

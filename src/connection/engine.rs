@@ -141,10 +141,10 @@ impl Engine {
     pub fn begin_draining(&mut self) {
         self.state.is_stopping = true;
         self.is_draining = true;
-        if let Some(handler) = &mut self.handler {
-            if catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err() {
-                log::error!(target: "stannel", "13 handler failed: it panicked when the server stopped");
-            }
+        if let Some(handler) = &mut self.handler
+            && catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err()
+        {
+            log::error!(target: "stannel", "13 handler failed: it panicked when the server stopped");
         }
     }
 

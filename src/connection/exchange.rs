@@ -42,7 +42,8 @@ impl Turn<'_> {
         };
         if rest == 0 && matches!(reply, Reply::Complete) {
             self.finish_exchange();
-            return matches!(self.connection.phase, Phase::Head);
+            let has_input = !self.engine.input.is_empty() || self.connection.ended;
+            return has_input && matches!(self.connection.phase, Phase::Head);
         }
         self.begin_active(size, rest, reply)
     }

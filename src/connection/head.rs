@@ -5,17 +5,15 @@ use super::{Connection, Ending, Engine, NEVER, Turn};
 use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
-use crate::http1::head::{self, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::{Rejection, RequestFacts, target};
+use crate::http1::head::{self, FIELD_SLOTS, FieldSlot, Quick, RawHead, Scan};
+use crate::http1::target::Target;
+use crate::http1::{Rejection, RequestFacts};
 use http::Method;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// RFC 9112 §2.2 wants a server to skip at least one.
 const MAX_EMPTY_LINES: u8 = 16;
-
-/// Fields that a head can have without costing an allocation.
-const FIELD_SLOTS: usize = 100;
 
 /// What the input held.
 enum Head {
@@ -124,33 +122,39 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
         return Head::Incomplete { started: false };
     }
     let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
-    if connection.scan == Scan::default() {
-        if let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits) {
-            return show(connection, &mut parts, bytes, &raw);
-        }
+    if connection.scan == Scan::default()
+        && let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits)
+    {
+        return show(connection, &mut parts, bytes, &raw);
     }
-    // It is incomplete or wrong, or has many fields: the exact reader tells.
+    take_scanned_head(connection, &mut parts, bytes)
+}
+
+/// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
+#[inline(never)]
+fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8]) -> Head {
     match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
         Ok(None) => return Head::Incomplete { started: true },
         Ok(Some(_)) => {}
         Err(rejection) => return Head::Rejected(rejection),
     }
     connection.scan = Scan::default();
+    let mut few: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let mut many = Vec::new();
     let slots = if parts.head_limits.fields > FIELD_SLOTS {
         many.resize_with(parts.head_limits.fields, MaybeUninit::uninit);
         &mut many[..]
     } else {
-        &mut slots[..]
+        &mut few[..]
     };
     match head::parse(bytes, slots, parts.head_limits) {
-        Quick::Complete(raw) => show(connection, &mut parts, bytes, &raw),
+        Quick::Complete(raw) => show(connection, parts, bytes, &raw),
         // The readers disagree: refuse what one of them did not understand.
         Quick::Incomplete | Quick::Unclear => Head::Rejected(Rejection::InvalidRequestHeader),
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
     match show_checked(connection, parts, bytes, raw) {
         Ok(()) => Head::Handled(HeadSize {
@@ -162,7 +166,7 @@ fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &
     }
 }
 
-#[inline]
+#[inline(always)]
 fn show_checked(
     connection: &mut Connection,
     parts: &mut Parts<'_>,
@@ -177,7 +181,8 @@ fn show_checked(
             &extension
         }
     };
-    let target = target::parse_quick(raw.target, raw.method, parts.scratch)?;
+    let mut target = Target::default();
+    target.read(raw.target, raw.method, parts.scratch)?;
     let mut facts = RequestFacts::default();
     let host = examine(
         raw.method,

@@ -108,10 +108,10 @@ impl Turn<'_> {
     /// The connection ends: what is left of the output is held to the same rule as one more byte.
     pub(super) fn ending_output(&mut self) {
         self.count_output();
-        if self.has_output() {
-            if let Some(rate) = self.response_rate() {
-                allow(self.connection, self.engine.served(), rate, 1);
-            }
+        if self.has_output()
+            && let Some(rate) = self.response_rate()
+        {
+            allow(self.connection, self.engine.served(), rate, 1);
         }
     }
 }

@@ -72,7 +72,6 @@ impl Responder {
     }
 
     /// Starts the response. Nothing reaches the loop before its body is given.
-    #[must_use]
     pub fn respond(self, status: StatusCode) -> DeferredHead {
         DeferredHead {
             responder: self,

@@ -112,21 +112,20 @@ impl<'a> Exchange<'a> {
             TakenBody::TooLarge => return Outcome::PROOF,
             TakenBody::Comes => {}
         }
-        if let Framing::Length(length) = state.current.facts.framing {
-            if let Some((bytes, ahead)) = usize::try_from(length)
+        if let Framing::Length(length) = state.current.facts.framing
+            && let Some((bytes, ahead)) = usize::try_from(length)
                 .ok()
                 .and_then(|n| self.ahead.split_at_checked(n))
-            {
-                // It is all here: no box, no copy.
-                state.body_consumed = bytes.len();
-                return then(
-                    Body {
-                        bytes,
-                        trailers: Trailers::default(),
-                    },
-                    Exchange { state, ahead },
-                );
-            }
+        {
+            // It is all here: no box, no copy.
+            state.body_consumed = bytes.len();
+            return then(
+                Body {
+                    bytes,
+                    trailers: Trailers::default(),
+                },
+                Exchange { state, ahead },
+            );
         }
         state.reply = Reply::Collect {
             limit,

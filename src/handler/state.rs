@@ -366,7 +366,16 @@ impl ExchangeState {
             || seen.connection_close
             || (seen.connection && !self.current.facts.is_http11() && !seen.connection_keep_alive)
             || self.body_forbids_reuse();
+        self.current.status = Some(status);
         let out = self.output.linear();
+        if let HeadLength::Exact(length) = length
+            && !self.current.close
+            && self.current.facts.is_http11()
+            && seen == FieldsSeen::default()
+        {
+            self.common.put_with_length(out, length);
+            return;
+        }
         self.common.put(out, seen.server, seen.date);
         if self.current.close {
             if !seen.connection_close {
@@ -380,7 +389,6 @@ impl ExchangeState {
             HeadLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
             HeadLength::None | HeadLength::UntilClose => out.extend_from_slice(b"\r\n"),
         }
-        self.current.status = Some(status);
     }
 
     /// The handler failed before anything of its response was sent: 500 instead.

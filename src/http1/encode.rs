@@ -24,10 +24,14 @@ pub(crate) fn status_line(out: &mut Vec<u8>, status: StatusCode, reason: Option<
 /// Content-Length and the empty line.
 #[inline]
 pub(crate) fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(LENGTH_NAME);
+    end_with_number(out, length);
+}
+
+#[inline]
+fn end_with_number(out: &mut Vec<u8>, number: u64) {
     let mut digits = itoa::Buffer::new();
-    let digits = digits.format(length).as_bytes();
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(digits);
+    out.extend_from_slice(digits.format(number).as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
 }
 
@@ -48,12 +52,16 @@ pub(crate) fn end_of_head(out: &mut Vec<u8>) {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CommonFields {
-    /// Both lines, Server first.
+    /// Both lines, Server first, and the name of the field that mostly follows: one copy puts all of it.
     lines: Vec<u8>,
     /// Where the Date line begins.
     date: usize,
+    /// Where the name of Content-Length begins.
+    length: usize,
     now: SystemTime,
 }
+
+const LENGTH_NAME: &[u8] = b"Content-Length: ";
 
 impl CommonFields {
     /// The lines for that time; without Server if `server` is `None`.
@@ -62,7 +70,14 @@ impl CommonFields {
         let mut lines = server.map_or_else(Vec::new, |server| format!("Server: {server}\r\n").into_bytes());
         let date = lines.len();
         lines.extend_from_slice(format!("Date: {}\r\n", httpdate::HttpDate::from(now)).as_bytes());
-        Self { lines, date, now }
+        let length = lines.len();
+        lines.extend_from_slice(LENGTH_NAME);
+        Self {
+            lines,
+            date,
+            length,
+            now,
+        }
     }
 
     /// Renders the date anew; it always has the same length (IMF-fixdate).
@@ -71,7 +86,7 @@ impl CommonFields {
         self.now = now;
         // Writing into a slice of exactly that length cannot fail.
         let _ = write!(
-            &mut self.lines[self.date..],
+            &mut self.lines[self.date..self.length],
             "Date: {}\r\n",
             httpdate::HttpDate::from(now)
         );
@@ -83,18 +98,20 @@ impl CommonFields {
     }
 
     /// Appends what the handler has not set itself.
-    #[inline]
     pub(crate) fn put(&self, out: &mut Vec<u8>, has_server: bool, has_date: bool) {
-        if !has_server && !has_date {
-            out.extend_from_slice(&self.lines);
-            return;
-        }
         if !has_server {
             out.extend_from_slice(&self.lines[..self.date]);
         }
         if !has_date {
-            out.extend_from_slice(&self.lines[self.date..]);
+            out.extend_from_slice(&self.lines[self.date..self.length]);
         }
+    }
+
+    /// Appends both lines, Content-Length and the empty line: the end of most heads.
+    #[inline]
+    pub(crate) fn put_with_length(&self, out: &mut Vec<u8>, length: u64) {
+        out.extend_from_slice(&self.lines);
+        end_with_number(out, length);
     }
 }
 

@@ -92,7 +92,23 @@ pub fn is_token(bytes: &[u8]) -> bool {
 #[must_use]
 #[inline]
 pub fn is_field_value(bytes: &[u8]) -> bool {
-    classes(bytes) & NOT_FIELD_VALUE == 0
+    let (chunks, rest) = bytes.as_chunks();
+    if chunks.iter().any(|chunk| may_have_control(u64::from_ne_bytes(*chunk))) {
+        return classes(bytes) & NOT_FIELD_VALUE == 0;
+    }
+    classes(rest) & NOT_FIELD_VALUE == 0
+}
+
+/// Whether any of eight bytes is below 0x20 or 0x7F; HTAB, which is allowed, has to be looked at by itself.
+#[inline]
+const fn may_have_control(bytes: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // The lowest byte that is below the bound borrows into its own top bit; bytes with a top bit are never below it.
+    let below_space = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+    let from_delete = bytes ^ (ONES * 0x7f);
+    let is_delete = from_delete.wrapping_sub(ONES) & !from_delete;
+    (below_space | is_delete) & TOPS != 0
 }
 
 /// The bytes without SP and HTAB at both ends.

@@ -1,6 +1,6 @@
 //! The head of a request: request line, field lines, empty line.
 //!
-//! Two readers with one verdict. [`parse`] is the quick one: httparse over a whole head, and the checks that httparse
+//! Two readers with one verdict. `parse` is the quick one: httparse over a whole head, and the checks that httparse
 //! leaves to its callers. [`Scan`] is the exact one: it goes line by line, goes on where it stopped when more input
 //! comes, and names what is wrong. A head that arrives whole and is well formed meets only the first; anything else is
 //! decided by the second, so the answer does not depend on how the input was cut.
@@ -12,11 +12,14 @@ use super::target;
 use std::mem::MaybeUninit;
 
 /// The limits of a head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HeadLimits {
-    pub(crate) line: usize,
-    pub(crate) fields_size: usize,
-    pub(crate) fields: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of the request line with its CRLF.
+    pub line: usize,
+    /// Bytes of all field lines with their CRLFs.
+    pub fields_size: usize,
+    /// Field lines.
+    pub fields: usize,
 }
 
 /// A head whose lines are well formed; what they mean is not checked yet.
@@ -34,6 +37,9 @@ pub(crate) struct RawHead<'b, 'h> {
 
 pub(crate) type FieldSlot<'b> = MaybeUninit<RawField<'b>>;
 
+/// Fields that a head can have without costing an allocation.
+pub(crate) const FIELD_SLOTS: usize = 100;
+
 /// What the quick reader saw.
 #[derive(Debug)]
 pub(crate) enum Quick<'b, 'h> {
@@ -44,7 +50,7 @@ pub(crate) enum Quick<'b, 'h> {
 }
 
 /// Reads a head that begins with the first byte of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], limits: &HeadLimits) -> Quick<'b, 'h> {
     let mut request = httparse::Request::new(&mut []);
     let len = match request.parse_with_uninit_headers(input, slots) {
@@ -85,9 +91,58 @@ pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], lim
     })
 }
 
+/// The length of the head that begins with the first byte of `input`, if it is there whole.
+///
+/// It is read as a connection reads a head that arrives in one piece: lines and their sizes are checked, method, target
+/// and version too; what the fields mean is not. `scratch` is lent to the target's reader.
+///
+/// ```
+/// use stannel::Rejection;
+/// use stannel::http1::head::{HeadLimits, check};
+///
+/// let limits = HeadLimits { line: 8192, fields_size: 32768, fields: 100 };
+/// let mut scratch = Vec::new();
+/// assert_eq!(check(b"GET / HTTP/1.1\r\nHost: h\r\n\r\nbody", &limits, &mut scratch), Ok(Some(27)));
+/// assert_eq!(check(b"GET / HTTP/1.1\r\nHo", &limits, &mut scratch), Ok(None));
+/// assert_eq!(check(b"GET / HTTP/1.1\n", &limits, &mut scratch), Err(Rejection::InvalidRequestLine));
+/// ```
+///
+/// # Errors
+/// Why no request can begin like this.
+pub fn check(input: &[u8], limits: &HeadLimits, scratch: &mut Vec<u8>) -> Result<Option<usize>, Rejection> {
+    let mut slots = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
+    if let Quick::Complete(head) = parse(input, &mut slots, limits) {
+        if !field::is_token(head.method.as_bytes()) {
+            return Err(Rejection::InvalidRequestLine);
+        }
+        target::parse_str(head.target, head.method, scratch)?;
+        return Ok(Some(head.len));
+    }
+    let Some(len) = Scan::default().advance(input, limits, scratch)? else {
+        return Ok(None);
+    };
+    let mut slots = Vec::new();
+    slots.resize_with(limits.fields, MaybeUninit::uninit);
+    match parse(input, &mut slots, limits) {
+        Quick::Complete(_) => Ok(Some(len)),
+        // The readers disagree: refuse what one of them did not understand.
+        Quick::Incomplete | Quick::Unclear => Err(Rejection::InvalidRequestHeader),
+    }
+}
+
 /// How far a head that is not complete yet was checked, line by line.
+///
+/// ```
+/// use stannel::http1::head::{HeadLimits, Scan};
+///
+/// let limits = HeadLimits { line: 8192, fields_size: 32768, fields: 100 };
+/// let mut scratch = Vec::new();
+/// let mut scan = Scan::default();
+/// assert_eq!(scan.advance(b"GET / HTTP/1.1\r", &limits, &mut scratch), Ok(None));
+/// assert_eq!(scan.advance(b"GET / HTTP/1.1\r\n\r\n", &limits, &mut scratch), Ok(Some(18)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
+pub struct Scan {
     /// Where the current line begins.
     line: usize,
     /// Up to where LF was searched.
@@ -99,7 +154,12 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Goes on through `input`, which begins where the head begins. Returns the length of the head once it is complete.
-    pub(crate) fn advance(
+    ///
+    /// Each call gets the same bytes as the one before, and those that came since.
+    ///
+    /// # Errors
+    /// Why no request can begin like this; there is no going on from there.
+    pub fn advance(
         &mut self,
         input: &[u8],
         limits: &HeadLimits,

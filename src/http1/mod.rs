@@ -20,7 +20,7 @@ pub mod chunked;
 pub(crate) mod encode;
 pub mod field;
 pub(crate) mod framing;
-pub(crate) mod head;
+pub mod head;
 pub mod host;
 mod rejection;
 pub mod target;

@@ -130,22 +130,32 @@ pub fn parse_str<'a>(raw: &'a str, method: &str, scratch: &'a mut Vec<u8>) -> Re
     })
 }
 
-/// Reads a target like [`parse_str`]; quick where nothing has to be decoded, which is nearly always.
-#[inline]
-pub(crate) fn parse_quick<'a>(raw: &'a str, method: &str, scratch: &'a mut Vec<u8>) -> Result<Target<'a>, Rejection> {
-    match plain_path(raw, method) {
-        Some(path_len) => {
-            let (path, query) = raw.split_at_checked(path_len).unwrap_or((raw, ""));
-            Ok(Target {
-                raw,
-                path,
-                query,
-                authority: None,
-                default_port: 0,
-                form: TargetForm::Origin,
-            })
+impl<'a> Target<'a> {
+    /// Reads a target like [`parse_str`], into memory that is there: quick where nothing has to be decoded, which is
+    /// nearly always.
+    #[inline]
+    pub(crate) fn read(&mut self, raw: &'a str, method: &str, scratch: &'a mut Vec<u8>) -> Result<(), Rejection> {
+        match plain_path(raw, method) {
+            Some(path_len) => {
+                self.raw = raw;
+                (self.path, self.query) = raw.split_at_checked(path_len).unwrap_or((raw, ""));
+            }
+            None => *self = parse_str(raw, method, scratch)?,
         }
-        None => parse_str(raw, method, scratch),
+        Ok(())
+    }
+}
+
+impl Default for Target<'_> {
+    fn default() -> Self {
+        Self {
+            raw: "",
+            path: "",
+            query: "",
+            authority: None,
+            default_port: 0,
+            form: TargetForm::Origin,
+        }
     }
 }
 

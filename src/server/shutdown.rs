@@ -168,11 +168,11 @@ impl Control {
                 continue;
             }
             let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if let Err(error) = self.poll.poll(&mut events, timeout) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    log::error!(target: "stannel", "cannot wait for events: {error}; the server stops");
-                    self.stopper.calls.fetch_add(1, Ordering::AcqRel);
-                }
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                log::error!(target: "stannel", "cannot wait for events: {error}; the server stops");
+                self.stopper.calls.fetch_add(1, Ordering::AcqRel);
             }
         }
     }

@@ -335,6 +335,9 @@ impl<'a> Worker<'a> {
         if self.accept_again.is_some_and(|again| self.now >= again) {
             self.accept_again = None;
         }
+        if !self.wheel.has_expired(self.now) {
+            return;
+        }
         while let Some(key) = self.wheel.pop_expired(self.now) {
             let Some(entry) = self.entries.get_mut(key) else {
                 continue;

@@ -39,7 +39,8 @@ struct Shared {
 }
 
 struct Slot {
-    connection: Connection,
+    /// Dropped when it is over, as the shell does it.
+    connection: Option<Connection>,
     end: Option<(End, u64)>,
     is_write_shut: bool,
 }
@@ -102,7 +103,7 @@ impl Core {
         let key = shared.slots.len();
         let connection = Connection::new(&shared.engine, ConnectionInfo::new(key as u64, Peer::Unix), 0);
         shared.slots.push(Slot {
-            connection,
+            connection: Some(connection),
             end: None,
             is_write_shut: false,
         });
@@ -153,18 +154,13 @@ impl Core {
 
     /// Delivers what other threads have posted.
     pub(crate) fn deliver(&self) {
-        let mut keys = Vec::new();
-        {
-            let Shared { engine, slots, .. } = &mut *self.shared.borrow_mut();
-            for delivery in engine.deliveries() {
-                let key = delivery.key();
-                if slots[key].end.is_none() {
-                    delivery.to(&mut slots[key].connection.turn(engine, key));
-                    keys.push(key);
-                }
+        let deliveries = self.engine(Engine::deliveries);
+        for delivery in deliveries {
+            let key = delivery.key();
+            if self.shared.borrow().slots[key].end.is_none() {
+                self.turn(key, |turn| delivery.to(turn));
             }
         }
-        keys.into_iter().for_each(|key| self.settle(key));
     }
 
     /// The server begins to stop.
@@ -196,7 +192,7 @@ impl Core {
     fn next_deadline(&self) -> Option<(u64, usize)> {
         let Shared { engine, slots, .. } = &mut *self.shared.borrow_mut();
         let open = slots.iter_mut().enumerate().filter(|(_, slot)| slot.end.is_none());
-        open.filter_map(|(key, slot)| Some((slot.connection.turn(engine, key).deadline()?.as_millis(), key)))
+        open.filter_map(|(key, slot)| Some((slot.connection().turn(engine, key).deadline()?.as_millis(), key)))
             .min()
     }
 
@@ -205,7 +201,7 @@ impl Core {
         let result = {
             let Shared { engine, slots, .. } = &mut *self.shared.borrow_mut();
             assert_eq!(slots[key].end, None, "connection {key} is over");
-            work(&mut slots[key].connection.turn(engine, key))
+            work(&mut slots[key].connection().turn(engine, key))
         };
         self.settle(key);
         result
@@ -216,27 +212,33 @@ impl Core {
         let Shared { engine, slots, now } = &mut *self.shared.borrow_mut();
         let slot = &mut slots[key];
         while slot.end.is_none() {
-            let mut turn = slot.connection.turn(engine, key);
+            let mut turn = slot.connection().turn(engine, key);
             if turn.has_more() {
                 turn.on_room();
                 continue;
             }
-            match turn.fate() {
+            let end = match turn.fate() {
                 Fate::Open => break,
                 Fate::ShutWrite => {
-                    slot.is_write_shut = true;
                     turn.on_write_shut();
+                    drop(turn);
+                    slot.is_write_shut = true;
+                    continue;
                 }
-                Fate::Close => {
-                    turn.closed();
-                    slot.end = Some((End::Closed, *now));
-                }
-                Fate::Abort => {
-                    turn.closed();
-                    slot.end = Some((End::Aborted, *now));
-                }
-            }
+                Fate::Close => End::Closed,
+                Fate::Abort => End::Aborted,
+            };
+            turn.closed();
+            drop(turn);
+            slot.end = Some((end, *now));
+            slot.connection = None;
         }
+    }
+}
+
+impl Slot {
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("the connection is not over")
     }
 }
 
@@ -318,6 +320,9 @@ impl Client {
 
     /// How many bytes wait to be taken.
     pub(crate) fn unsent(&self) -> usize {
+        if self.end().is_some() {
+            return 0;
+        }
         self.look(|turn| {
             let mut bytes = Vec::new();
             turn.copy_output(&mut bytes);
@@ -335,7 +340,10 @@ impl Client {
 
     /// Bytes that the connection holds in buffers between its turns.
     pub(crate) fn memory(&self) -> usize {
-        self.core.shared.borrow().slots[self.key].connection.memory()
+        self.core.shared.borrow().slots[self.key]
+            .connection
+            .as_ref()
+            .map_or(0, Connection::memory)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -364,7 +372,7 @@ impl Client {
 
     fn look<R>(&self, look: impl FnOnce(&mut Turn<'_>) -> R) -> R {
         let Shared { engine, slots, .. } = &mut *self.core.shared.borrow_mut();
-        look(&mut slots[self.key].connection.turn(engine, self.key))
+        look(&mut slots[self.key].connection().turn(engine, self.key))
     }
 }
 

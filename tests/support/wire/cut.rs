@@ -5,6 +5,8 @@
 pub(crate) enum Mode {
     Whole,
     Bytes,
+    /// In two pieces, once for every place where that is possible; what is long or waits in between stays whole.
+    Cuts,
     Random(u64),
 }
 
@@ -27,7 +29,7 @@ impl Mode {
     pub(crate) fn cuts(self, len: usize, dice: &mut Dice) -> Vec<usize> {
         let mut cuts = Vec::new();
         match self {
-            Self::Whole => {}
+            Self::Whole | Self::Cuts => {}
             Self::Bytes => {
                 let single = len.min(SINGLE_BYTES);
                 cuts.extend(1..single);
@@ -55,7 +57,7 @@ impl Mode {
 
     pub(crate) fn dice(self, id: &str) -> Dice {
         let seed = match self {
-            Self::Whole | Self::Bytes => 0,
+            Self::Whole | Self::Bytes | Self::Cuts => 0,
             Self::Random(seed) => seed,
         };
         id.bytes().fold(Dice(seed), |dice, byte| {

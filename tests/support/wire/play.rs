@@ -11,8 +11,8 @@ type Result<T> = std::result::Result<T, String>;
 
 /// A client's end of a connection, and the time there.
 pub(crate) trait Wire {
-    /// Sends, as far as the server still wants to hear it; an error if it does not read and does not close until then.
-    fn send(&mut self, bytes: &[u8], until: Duration) -> Result<()>;
+    /// Sends, as far as the server still wants to hear it; an error if it neither reads nor closes for so long.
+    fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<()>;
 
     /// Closes the client's side.
     fn half_close(&mut self) -> Result<()>;
@@ -95,8 +95,7 @@ impl<W: Wire> Play<'_, W> {
     fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let mut from = 0;
         for to in self.mode.cuts(bytes.len(), &mut self.dice) {
-            let until = self.wire.now() + self.limit;
-            self.wire.send(&bytes[from..to], until)?;
+            self.wire.send(&bytes[from..to], self.limit)?;
             from = to;
         }
         Ok(())

@@ -175,7 +175,7 @@ impl PureWire<'_> {
     fn write(&mut self) -> bool {
         let most = match self.mode {
             Mode::Random(_) => [1, 3, 50, 1000, 20_000][self.dice.below(5)],
-            Mode::Whole | Mode::Bytes => usize::MAX,
+            Mode::Whole | Mode::Bytes | Mode::Cuts => usize::MAX,
         };
         let mut turn = self.connection.turn(&mut self.shared.engine, self.key);
         // What is still in the process when a connection is reset is lost.
@@ -245,22 +245,24 @@ impl PureWire<'_> {
         }
         self.turn().closed();
         match self.connection.memory() {
-            0 => Ok(self.received),
-            memory => Err(format!("the connection is over and holds {memory} bytes")),
+            // A reset leaves unsent output behind.
+            memory if memory > 0 && self.from_server != End::Reset => {
+                Err(format!("the connection is over and holds {memory} bytes"))
+            }
+            _ => Ok(self.received),
         }
     }
 }
 
 impl Wire for PureWire<'_> {
-    fn send(&mut self, bytes: &[u8], until: Duration) -> Result<()> {
+    fn send(&mut self, bytes: &[u8], limit: Duration) -> Result<()> {
         self.to_server.extend(bytes);
+        let until = self.now() + limit;
         self.run()?;
         while !self.is_over && !self.to_server.is_empty() {
             if !self.wait(until)? {
-                return Err(format!(
-                    "the server does not read: {} bytes left to send",
-                    self.to_server.len()
-                ));
+                let left = self.to_server.len();
+                return Err(format!("the server does not read: {left} bytes left to send"));
             }
         }
         self.to_server.clear();

@@ -63,19 +63,15 @@ impl SocketWire {
 }
 
 impl Wire for SocketWire {
-    fn send(&mut self, mut bytes: &[u8], until: Duration) -> Result<()> {
+    fn send(&mut self, mut bytes: &[u8], limit: Duration) -> Result<()> {
+        let set = self.stream.set_write_timeout(Some(limit));
+        set.map_err(|error| format!("cannot talk to the server: {error}"))?;
         while !bytes.is_empty() {
-            let left = until.saturating_sub(self.now()).max(Duration::from_millis(1));
-            self.stream
-                .set_write_timeout(Some(left))
-                .map_err(|error| error.to_string())?;
             match self.stream.write(bytes) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    if self.now() >= until {
-                        return Err(format!("the server does not read: {} bytes left to send", bytes.len()));
-                    }
+                    return Err(format!("the server does not read: {} bytes left to send", bytes.len()));
                 }
                 // It does not want to hear more; what it said is judged.
                 Err(_) => break,

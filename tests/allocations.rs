@@ -1,0 +1,178 @@
+//! What a request costs the allocator once the loop is warm: nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use stannel::connection::{Connection, Engine, Fate};
+use stannel::{ConnectionInfo, Exchange, Method, Outcome, Peer, Request, ServerOptions, StatusCode, header};
+
+/// The system's allocator, and how often this thread asked it.
+struct Counting;
+
+thread_local! {
+    /// Per thread, because tests run side by side.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+// Only an allocator of our own sees every allocation, and the trait is unsafe: each method passes its arguments on as
+// they are, so the caller's promises hold for the system's allocator, and counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        CALLS.set(CALLS.get() + 1);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn handler(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+    let plain = |exchange: Exchange<'_>| {
+        let head = exchange
+            .respond(StatusCode::OK)
+            .header(header::CONTENT_TYPE, "text/plain");
+        head.send("Hello, World!")
+    };
+    match (request.method(), request.path()) {
+        (&Method::GET, "/plaintext" | "/ein käfer") => plain(exchange),
+        (&Method::POST, "/echo") => {
+            exchange.collect(64 << 10, |body, exchange| exchange.respond(StatusCode::OK).send(body))
+        }
+        (&Method::GET, "/slow") => exchange.defer(|responder| {
+            let _ = responder.respond(StatusCode::OK).send("Hello, World!");
+        }),
+        _ => exchange.respond(StatusCode::NOT_FOUND).send(""),
+    }
+}
+
+struct Loop {
+    engine: Engine,
+    connection: Connection,
+}
+
+impl Loop {
+    fn new() -> Self {
+        let engine = Engine::new(&ServerOptions::default(), || handler, || ());
+        let connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+        Self { engine, connection }
+    }
+
+    /// One turn: one read of `input`, then all output is taken. Says how many responses with that ending there were.
+    fn turn(&mut self, input: &[u8], ending: &[u8]) -> usize {
+        let mut turn = self.connection.turn(&mut self.engine, 0);
+        turn.read_buffer()[..input.len()].copy_from_slice(input);
+        turn.on_read(input.len());
+        let output = turn.output().expect("small responses lie in one piece");
+        assert!(output.ends_with(ending));
+        let (count, responses) = (
+            output.len(),
+            output.windows(9).filter(|bytes| bytes == b"HTTP/1.1 ").count(),
+        );
+        turn.on_written(count);
+        assert_eq!(turn.fate(), Fate::Open);
+        responses
+    }
+}
+
+const TECHEMPOWER: &str = "GET /plaintext HTTP/1.1\r\n\
+    Host: server\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20130501 Firefox/30.0 AppleWebKit/600.00 Chrome/30.0.0000.0\r\n\
+    Cookie: uid=12345678901234567890; __utma=1.1234567890.1234567890.1234567890.1234567890.12; wd=2560x1600\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\n\
+    Connection: keep-alive\r\n\
+    \r\n";
+
+const BROWSER: &str = "GET /plaintext HTTP/1.1\r\n\
+    Host: www.example.com\r\n\
+    Connection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\
+    \r\n";
+
+/// Allocations of 1000 turns with `input`, after a few that warm the loop up.
+#[track_caller]
+fn allocations(input: &str, requests: usize, ending: &[u8]) -> usize {
+    let mut one = Loop::new();
+    for _ in 0..10 {
+        assert_eq!(one.turn(input.as_bytes(), ending), requests);
+    }
+    let before = CALLS.get();
+    for _ in 0..1000 {
+        assert_eq!(one.turn(input.as_bytes(), ending), requests);
+    }
+    CALLS.get() - before
+}
+
+const HELLO: &[u8] = b"\r\n\r\nHello, World!";
+
+#[test]
+fn a_request_allocates_nothing() {
+    assert_eq!(allocations(TECHEMPOWER, 1, HELLO), 0);
+    assert_eq!(allocations(BROWSER, 1, HELLO), 0);
+}
+
+#[test]
+fn pipelined_requests_allocate_nothing() {
+    assert_eq!(allocations(&TECHEMPOWER.repeat(16), 16, HELLO), 0);
+    assert_eq!(allocations(&BROWSER.repeat(16), 16, HELLO), 0);
+}
+
+#[test]
+fn a_path_that_has_to_be_decoded_allocates_nothing() {
+    let encoded = TECHEMPOWER.replace("/plaintext", "/./x/../ein%20k%C3%A4fer");
+    assert_eq!(allocations(&encoded, 1, HELLO), 0);
+    assert_eq!(allocations(&encoded.repeat(16), 16, HELLO), 0);
+}
+
+#[test]
+fn a_body_that_came_with_its_head_allocates_nothing() {
+    let body = "0123456789abcdef".repeat(256);
+    let post = format!(
+        "POST /echo HTTP/1.1\r\nHost: server\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(allocations(&post, 1, body.as_bytes()), 0);
+    assert_eq!(allocations(&post.repeat(8), 8, body.as_bytes()), 0);
+}
+
+/// A head that comes in two reads costs its connection a small buffer and a larger one to read on, and nothing else.
+#[test]
+fn a_split_head_allocates_its_buffers_alone() {
+    let mut one = Loop::new();
+    let (first, rest) = TECHEMPOWER.split_at(100);
+    let mut split = || {
+        one.turn(first.as_bytes(), b"");
+        assert_eq!(one.turn(rest.as_bytes(), HELLO), 1);
+    };
+    (0..10).for_each(|_| split());
+    let before = CALLS.get();
+    (0..100).for_each(|_| split());
+    let calls = CALLS.get() - before;
+    assert_eq!(calls, 2 * 100);
+}
+
+/// The counter counts: what is known to allocate does.
+#[test]
+fn a_deferred_answer_is_seen_to_allocate() {
+    let mut one = Loop::new();
+    let request = TECHEMPOWER.replace("/plaintext", "/slow");
+    let before = CALLS.get();
+    one.turn(request.as_bytes(), b"");
+    assert!(CALLS.get() > before);
+}
