@@ -19,7 +19,8 @@ pub enum Framing {
     Chunked,
 }
 
-/// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs.
+/// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs. Only the
+/// engine makes and reads it; [`Request`](crate::Request) tells handlers the same.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFacts {
     pub(crate) framing: Framing,
