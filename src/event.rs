@@ -4,6 +4,8 @@ use crate::handler::{ConnectionInfo, Request};
 use crate::http1::Rejection;
 use http::StatusCode;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -52,6 +54,27 @@ pub trait Observer: Send + Sync {
     /// A connection ended.
     fn closed(&self, connection: &ConnectionInfo, reason: CloseReason) {
         let _ = (connection, reason);
+    }
+}
+
+/// The observer, if there is one. Its panics are logged and change nothing: it only looks on.
+#[derive(Clone, Default)]
+pub(crate) struct Watch {
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Watch {
+    pub(crate) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { observer }
+    }
+
+    #[inline]
+    pub(crate) fn tell(&self, what: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.observer
+            && catch_unwind(AssertUnwindSafe(|| what(observer.as_ref()))).is_err()
+        {
+            log::error!(target: "stannel", "the observer panicked");
+        }
     }
 }
 

@@ -4,7 +4,12 @@
 mod core;
 
 use core::{Core, bodies, status};
-use stannel::{BodyLength, BodySource, BodyWriter, Exchange, Outcome, Progress, Request, StatusCode};
+use stannel::connection::{Connection, Engine};
+use stannel::{
+    BodyLength, BodySource, BodyWriter, CloseReason, ConnectionInfo, Exchange, Observer, Outcome, Peer, Progress,
+    Request, ServerOptions, StatusCode,
+};
+use std::sync::Arc;
 
 /// Writes what it is told to, then ends as it is told to.
 struct Source(&'static str, Progress);
@@ -61,4 +66,75 @@ fn the_next_request_is_answered_as_if_nothing_had_happened() {
         );
         assert!(client.is_open(), "{path}");
     }
+}
+
+struct Clumsy;
+
+impl Observer for Clumsy {
+    fn accepted(&self, _: &ConnectionInfo) {
+        panic!("accepted");
+    }
+
+    fn request(&self, _: &Request<'_>) {
+        panic!("request");
+    }
+
+    fn response(&self, _: &ConnectionInfo, _: u32, _: StatusCode) {
+        panic!("response");
+    }
+
+    fn closed(&self, _: &ConnectionInfo, _: CloseReason) {
+        panic!("closed");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_changes_nothing() {
+    let mut options = ServerOptions::default();
+    options.observer = Some(Arc::new(Clumsy));
+    let mut engine = Engine::new(&options, || handle, || ());
+    let mut connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+    let mut turn = connection.turn(&mut engine, 0);
+    for _ in 0..2 {
+        turn.on_bytes(get("/").as_bytes());
+        let answer = turn.output().unwrap().to_vec();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n") && answer.ends_with(b"next"));
+        turn.on_written(answer.len());
+    }
+    turn.on_read(0);
+    turn.closed();
+}
+
+/// Says that there is more, a few times, without writing any of it.
+struct Hesitant(u32);
+
+impl BodySource for Hesitant {
+    fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress {
+        if self.0 > 0 {
+            self.0 -= 1;
+            return Progress::More;
+        }
+        writer.put(b"done");
+        Progress::Done
+    }
+}
+
+#[test]
+fn a_source_that_does_not_get_on_lets_others_have_their_turn() {
+    let hesitant = |_: &Request<'_>, exchange: Exchange<'_>| {
+        exchange
+            .respond(StatusCode::OK)
+            .stream(BodyLength::Exact(4), Hesitant(5))
+    };
+    let mut engine = Engine::new(&ServerOptions::default(), move || hesitant, || ());
+    let mut connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+    let mut turn = connection.turn(&mut engine, 0);
+    turn.on_bytes(get("/").as_bytes());
+    let mut turns = 0;
+    while turn.has_more() {
+        turns += 1;
+        turn.on_room();
+    }
+    assert_eq!(turns, 5, "each time it is asked once");
+    assert!(turn.output().unwrap().ends_with(b"done"));
 }

@@ -2,7 +2,7 @@
 
 use crate::buffer::Input;
 use crate::endpoint::{Limits, ServerOptions};
-use crate::event::{Counters, Observer};
+use crate::event::{Counters, Watch};
 use crate::handler::{ExchangeState, Handler};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
@@ -19,7 +19,7 @@ use super::NEVER;
 use super::active::Active;
 
 /// Makes a handler for each loop, and a new one where a handler panicked.
-pub type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
+pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
 
 /// One read takes at most this much: it bounds what one client can have done in one turn.
 const READ_SIZE: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub struct Engine {
     pub(super) known_host: KnownHost,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
-    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) watch: Watch,
     pub(super) counters: Vec<Arc<Counters>>,
     /// Whether no connection may begin another request.
     pub(super) is_draining: bool,
@@ -102,7 +102,7 @@ impl Engine {
             input: Input::with_capacity(READ_SIZE),
             known_host: KnownHost::default(),
             scratch: Vec::new(),
-            observer: options.observer.clone(),
+            watch: Watch::new(options.observer.clone()),
             counters,
             is_draining: false,
             spare: Vec::new(),
@@ -179,10 +179,6 @@ impl Engine {
         self.counters(endpoint).connection_rejected();
     }
 
-    pub(super) fn observer(&self) -> Option<&dyn Observer> {
-        self.observer.as_deref()
-    }
-
     /// The handler, made now if there is none; `None` if it cannot be made.
     #[inline]
     pub(super) fn handler<'a>(
@@ -204,7 +200,7 @@ impl Engine {
             scratch: &mut self.scratch,
             handler: &mut self.handler,
             factory: &self.factory,
-            observer: self.observer.as_deref(),
+            watch: &self.watch,
             head_limits: &self.head_limits,
         }
     }
@@ -228,7 +224,7 @@ pub(super) struct Parts<'a> {
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) handler: &'a mut Option<Box<dyn Handler>>,
     pub(super) factory: &'a HandlerFactory,
-    pub(super) observer: Option<&'a dyn Observer>,
+    pub(super) watch: &'a Watch,
     pub(super) head_limits: &'a HeadLimits,
 }
 

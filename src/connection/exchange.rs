@@ -425,6 +425,7 @@ impl Turn<'_> {
     fn fill(&mut self, active: &mut Active) -> Step {
         let room = self.room();
         let lines = active.body.trailers();
+        let before = self.engine.state.output.len();
         let output = &mut self.engine.state.output;
         let (progress, write) = match &mut active.response {
             Response::Stream { source, write, .. } => {
@@ -457,6 +458,11 @@ impl Turn<'_> {
                 } else {
                     self.response_failed(active, CloseReason::ContentLengthMismatch)
                 }
+            }
+            Ok(Progress::More) if self.engine.state.output.len() == before => {
+                // It has nothing and does not want to wait: others have their turn before it is asked again.
+                self.connection.has_more = true;
+                Step::Blocked
             }
             Ok(Progress::More) => Step::Next,
             Ok(Progress::Wait) => {
@@ -515,16 +521,6 @@ impl Turn<'_> {
             Ending::Linger
         };
         self.close_after_output(ending);
-    }
-
-    fn count_response(&mut self) {
-        let Some(status) = self.engine.state.current.status else {
-            return;
-        };
-        self.engine.counters(self.connection.endpoint).responses.add(1);
-        if let Some(observer) = self.engine.observer() {
-            observer.response(&self.connection.info, self.connection.number, status);
-        }
     }
 
     // ---- from other threads

@@ -204,9 +204,7 @@ fn show_checked(
         connection: &connection.info,
         number: connection.number,
     };
-    if let Some(observer) = parts.observer {
-        observer.request(&request);
-    }
+    parts.watch.tell(|observer| observer.request(&request));
     let ahead = &bytes[raw.len..];
     let Some(handler) = Engine::handler(parts.handler, parts.factory) else {
         state.fail(&"it cannot be made anew after a panic");

@@ -66,7 +66,8 @@ mod head;
 mod timers;
 mod tunnel;
 
-pub use engine::{Engine, HandlerFactory};
+pub use engine::Engine;
+pub(crate) use engine::HandlerFactory;
 
 use crate::buffer::{Input, Output};
 use crate::endpoint::MinDataRate;
@@ -173,9 +174,7 @@ impl Connection {
 
     pub(crate) fn with_place(engine: &Engine, info: ConnectionInfo, endpoint: u16, place: Place) -> Self {
         engine.counters(endpoint).accepted.add(1);
-        if let Some(observer) = engine.observer() {
-            observer.accepted(&info);
-        }
+        engine.watch.tell(|observer| observer.accepted(&info));
         log::debug!(target: "stannel::connections", "39 connection {} accepted from {}", ConnectionId(info.id), info.peer);
         Self {
             info,
@@ -456,9 +455,9 @@ impl Turn<'_> {
         self.engine
             .counters(connection.endpoint)
             .connection_closed(lasted, reason);
-        if let Some(observer) = self.engine.observer() {
-            observer.closed(&connection.info, reason);
-        }
+        self.engine
+            .watch
+            .tell(|observer| observer.closed(&connection.info, reason));
         log::debug!(target: "stannel::connections", "2 connection {} stopped: {reason:?}", ConnectionId(connection.info.id));
     }
 
@@ -503,25 +502,22 @@ impl Turn<'_> {
 
     /// Refuses the request at hand: an answer of our own, then the end. Nothing of its response was begun.
     fn reject(&mut self, rejection: Rejection) {
-        let connection = &mut *self.connection;
+        let info = &self.connection.info;
         let input = self.engine.input.pending();
         let first_bytes = &input[..input.len().min(128)];
         log::debug!(
             target: "stannel::bad_requests",
             "17 connection {} bad request: {rejection}: {}",
-            ConnectionId(connection.info.id),
+            ConnectionId(info.id),
             crate::event::Escaped(first_bytes)
         );
-        if let Some(observer) = self.engine.observer() {
-            observer.rejected(&connection.info, rejection, first_bytes);
-        }
+        self.engine
+            .watch
+            .tell(|observer| observer.rejected(info, rejection, first_bytes));
         self.engine.state.current.close = true;
         self.engine.state.put_error(rejection.status());
-        self.engine.counters(connection.endpoint).responses.add(1);
-        if let Some(observer) = self.engine.observer() {
-            observer.response(&connection.info, connection.number, rejection.status());
-        }
-        connection.end_for(CloseReason::Rejected(rejection));
+        self.count_response();
+        self.connection.end_for(CloseReason::Rejected(rejection));
         self.close_after_output(Ending::Linger);
     }
 
@@ -534,15 +530,10 @@ impl Turn<'_> {
     /// The exchange is over: on to the next one, or to the end.
     #[inline]
     fn finish_exchange(&mut self) {
+        self.count_response();
         let engine = &mut *self.engine;
         let connection = &mut *self.connection;
         let current = &mut engine.state.current;
-        if let Some(status) = current.status {
-            engine.counters[usize::from(connection.endpoint)].responses.add(1);
-            if let Some(observer) = &engine.observer {
-                observer.response(&connection.info, connection.number, status);
-            }
-        }
         if current.overrides.is_some() {
             connection.response_rate = current
                 .overrides
@@ -574,6 +565,19 @@ impl Turn<'_> {
         connection.scan = Scan::default();
         connection.empty_lines = 0;
         connection.timer = engine.keep_alive_deadline();
+    }
+
+    /// The response at hand is complete, or will never be.
+    #[inline]
+    fn count_response(&mut self) {
+        let Some(status) = self.engine.state.current.status else {
+            return;
+        };
+        self.engine.counters(self.connection.endpoint).responses.add(1);
+        let connection = &*self.connection;
+        self.engine
+            .watch
+            .tell(|observer| observer.response(&connection.info, connection.number, status));
     }
 
     /// What is written is still sent, then the connection ends.

@@ -21,12 +21,8 @@ pub(super) struct Switched {
 impl Turn<'_> {
     /// The 101 is written: from here on nothing is HTTP.
     pub(super) fn switch(&mut self, tunnel: Box<dyn Tunnel>, place: Place) {
-        let counters = self.engine.counters(self.connection.endpoint);
-        counters.upgraded.add(1);
-        counters.responses.add(1);
-        if let (Some(observer), Some(status)) = (self.engine.observer(), self.engine.state.current.status) {
-            observer.response(&self.connection.info, self.connection.number, status);
-        }
+        self.engine.counters(self.connection.endpoint).upgraded.add(1);
+        self.count_response();
         // The place among the ordinary connections is given back.
         self.connection.place = place;
         self.connection.timer = NEVER;

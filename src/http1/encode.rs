@@ -51,7 +51,7 @@ pub(crate) fn end_of_head(out: &mut Vec<u8>) {
 /// fields.set_time(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
 /// ```
 #[derive(Clone, Debug)]
-pub struct CommonFields {
+pub(crate) struct CommonFields {
     /// Both lines, Server first, and the name of the field that mostly follows: one copy puts all of it.
     lines: Vec<u8>,
     /// Where the Date line begins.
@@ -66,7 +66,7 @@ const LENGTH_NAME: &[u8] = b"Content-Length: ";
 impl CommonFields {
     /// The lines for that time; without Server if `server` is `None`.
     #[must_use]
-    pub fn new(server: Option<&str>, now: SystemTime) -> Self {
+    pub(crate) fn new(server: Option<&str>, now: SystemTime) -> Self {
         let mut lines = server.map_or_else(Vec::new, |server| format!("Server: {server}\r\n").into_bytes());
         let date = lines.len();
         lines.extend_from_slice(format!("Date: {}\r\n", httpdate::HttpDate::from(now)).as_bytes());
@@ -81,7 +81,7 @@ impl CommonFields {
     }
 
     /// Renders the date anew; it always has the same length (IMF-fixdate).
-    pub fn set_time(&mut self, now: SystemTime) {
+    pub(crate) fn set_time(&mut self, now: SystemTime) {
         use std::io::Write;
         self.now = now;
         // Writing into a slice of exactly that length cannot fail.

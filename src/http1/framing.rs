@@ -9,7 +9,7 @@ use std::fmt;
 
 /// How a request body is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     /// No body.
     #[default]
     None,
@@ -22,7 +22,7 @@ pub enum Framing {
 /// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs. Only the
 /// engine makes and reads it; [`Request`](crate::Request) tells handlers the same.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct RequestFacts {
+pub(crate) struct RequestFacts {
     pub(crate) framing: Framing,
     /// Bits rather than fields of their own: they are moved for each request, and as bits that is one word.
     flags: u32,

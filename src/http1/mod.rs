@@ -26,8 +26,8 @@ mod rejection;
 pub mod target;
 pub mod trailers;
 
-pub use encode::CommonFields;
-pub use framing::{Framing, RequestFacts};
+pub(crate) use encode::CommonFields;
+pub(crate) use framing::{Framing, RequestFacts};
 pub use rejection::Rejection;
 pub use target::TargetForm;
 
