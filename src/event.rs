@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// Hooks that are called on the loops' threads as things happen; they must be quick and never block.
 ///
+/// All workers share one observer, so what it counts needs atomics or locks of its own. A hook that panics ends its
+/// worker, and with it the server: unlike a handler's, its place is in the middle of the machine.
+///
 /// ```
 /// use stannel::{ConnectionInfo, Observer, Rejection, ServerOptions};
 /// use std::sync::Arc;
@@ -30,7 +33,7 @@ pub trait Observer: Send + Sync {
         let _ = connection;
     }
 
-    /// The handler is about to see a request.
+    /// The handler is about to see a request. Not called for requests that are refused before.
     fn request(&self, request: &Request<'_>) {
         let _ = request;
     }
@@ -54,7 +57,15 @@ pub trait Observer: Send + Sync {
 
 macro_rules! close_reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $error_type:expr;)+) => {
-        /// Why a connection ended. The first reason counts, except that the abort at the end of a stop replaces it.
+        /// Why a connection ended. The first reason counts, except that an error replaces an orderly end, and the abort
+        /// at the end of a stop replaces everything.
+        ///
+        /// ```
+        /// use stannel::{CloseReason, Rejection};
+        ///
+        /// assert_eq!(CloseReason::Finished.error_type(), None);
+        /// assert_eq!(CloseReason::Rejected(Rejection::TooManyHeaders).error_type(), Some("max_request_header_count_exceeded"));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum CloseReason {
@@ -64,7 +75,8 @@ macro_rules! close_reasons {
         }
 
         impl CloseReason {
-            /// The `error.type` of the connection's metrics; `None` for an ending without error.
+            /// The `error.type` of the connection's metrics, in the words of Kestrel's meter; `None` for an ending
+            /// without error.
             #[must_use]
             pub const fn error_type(self) -> Option<&'static str> {
                 match self {
@@ -105,7 +117,8 @@ close_reasons! {
     IoError = Some("io_error");
 }
 
-/// Upper bounds of the buckets of [`EndpointMetrics::connection_duration`], in seconds; a last bucket has none.
+/// Upper bounds of the buckets of [`EndpointMetrics::connection_duration`], in seconds; a last bucket has none. They are
+/// those of `kestrel.connection.duration`.
 pub const DURATION_BOUNDS: [f64; 14] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
 ];
@@ -196,7 +209,19 @@ impl Counters {
     }
 }
 
-/// The counters of a server at one moment, endpoint by endpoint.
+/// The counters of a server at one moment, endpoint by endpoint; [`ServerHandle::metrics`](crate::ServerHandle::metrics)
+/// makes it. All workers go on counting meanwhile, so figures may be a moment apart.
+///
+/// ```
+/// # use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
+/// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+/// # let mut options = ServerOptions::default();
+/// # options.listen_localhost(0);
+/// let server = Server::new(options, move || hello).bind().unwrap();
+/// let metrics = server.handle().metrics();
+/// assert_eq!(metrics.endpoints.len(), server.addresses().len());
+/// assert_eq!(metrics.total().active_connections, 0);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -205,7 +230,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All endpoints together.
+    /// All endpoints together; its address is empty.
     #[must_use]
     pub fn total(&self) -> EndpointMetrics {
         self.endpoints
@@ -217,7 +242,7 @@ impl Metrics {
     }
 }
 
-/// The counters of one endpoint, all loops together.
+/// The counters of one endpoint, all loops together. Names in brackets are those of Kestrel's meter.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct EndpointMetrics {

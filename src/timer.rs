@@ -2,6 +2,9 @@
 //!
 //! Exactness is not wanted: a timeout of seconds may come a quarter of a second late, but never early. So deadlines
 //! are sorted into slots, and arming, disarming and moving one are a few writes into memory that is already there.
+//!
+//! This module is for whoever drives the core: a loop hands [`Time`] to its engine and keeps the deadlines of its
+//! connections in a [`TimerWheel`].
 
 use std::ops::Add;
 use std::time::Duration;
@@ -75,6 +78,15 @@ impl Add<Duration> for Time {
 /// than one slot late. What comes back is a question, not a verdict: [`arm`](Self::arm) leaves a key alone that will
 /// come back earlier anyway, and a deadline beyond the horizon (about 130 s) comes back there. So whoever owns the key
 /// looks at the real deadline, and arms again if it is still to come.
+///
+/// ```
+/// use stannel::timer::{Time, TimerWheel};
+///
+/// let mut wheel = TimerWheel::new();
+/// wheel.arm(3, Time::from_millis(1000));
+/// assert_eq!(wheel.pop_expired(Time::from_millis(999)), None);
+/// assert_eq!(wheel.pop_expired(Time::from_millis(1024)), Some(3));
+/// ```
 #[derive(Clone, Debug)]
 pub struct TimerWheel {
     nodes: Vec<Node>,

@@ -20,6 +20,8 @@ use values::Values;
 
 /// What the user of a program asks for on its command line, in the words of .NET's configuration.
 ///
+/// The options that can be set are listed in `docs/configuration.md`, with their defaults.
+///
 /// | argument | meaning |
 /// |---|---|
 /// | `--key=value`, `--key value` | a setting; a value that begins with `--` needs the first form |

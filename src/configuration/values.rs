@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where a setting comes from.
+/// Where a setting comes from, as messages tell it. So far there is one source; further ones will be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {

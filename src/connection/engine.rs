@@ -28,6 +28,8 @@ const READ_SIZE: usize = 64 << 10;
 const SPARE_EXCHANGES: usize = 64;
 
 /// What the connections of one loop share: handler, buffers, settings, counters and the time.
+///
+/// It stays on the thread of its loop. [`Server`](crate::Server) makes one for each worker.
 pub struct Engine {
     pub(super) state: ExchangeState,
     /// The loop's read buffer, lent to the connection at work.
@@ -54,6 +56,9 @@ pub struct Engine {
 impl Engine {
     /// An engine that stands alone, for whoever drives connections without a server. Letters from other threads call
     /// `wake`; take them with [`deliveries`](Self::deliveries).
+    ///
+    /// Of the options it uses limits, Server field and observer; endpoints, workers and signals are the driver's
+    /// business, and so is [`Limits::validate`]. Its clocks stand at the beginning of their time until they are set.
     ///
     /// ```
     /// use stannel::connection::{Connection, Engine};
@@ -115,17 +120,18 @@ impl Engine {
         self.now = now;
     }
 
-    /// The time of day, for Date. Call it once a second.
+    /// The time of day, for Date and [`Exchange::time_of_day`](crate::Exchange::time_of_day). Call it once a second.
     pub fn set_wall_clock(&mut self, now: SystemTime) {
         self.state.common.set_time(now);
     }
 
-    /// The loop itself was busy elsewhere for so long: no peer shall be blamed for that.
+    /// The loop itself was busy elsewhere for so long: no peer shall be blamed for that, so data rates and stall timeouts
+    /// leave that time out.
     pub fn add_stall(&mut self, stalled: Duration) {
         self.stalled = self.stalled.saturating_add(millis(stalled));
     }
 
-    /// From now on every response says `Connection: close`.
+    /// From now on every response says `Connection: close` and ends its connection.
     pub fn begin_lame_duck(&mut self) {
         self.state.is_stopping = true;
     }
@@ -135,14 +141,15 @@ impl Engine {
     pub fn begin_draining(&mut self) {
         self.state.is_stopping = true;
         self.is_draining = true;
-        if let Some(handler) = &mut self.handler {
-            if catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err() {
-                log::error!(target: "stannel", "13 handler failed: it panicked when the server stopped");
-            }
+        if let Some(handler) = &mut self.handler
+            && catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err()
+        {
+            log::error!(target: "stannel", "13 handler failed: it panicked when the server stopped");
         }
     }
 
-    /// What came from other threads since it was last asked; give each to the connection with its key.
+    /// What came from other threads since it was last asked; give each to the connection with its key, and drop those for
+    /// keys that are gone.
     pub fn deliveries(&mut self) -> Vec<Delivery> {
         let mut letters = Vec::new();
         self.state.mailbox.take(&mut letters);
@@ -225,7 +232,7 @@ pub(super) struct Parts<'a> {
     pub(super) head_limits: &'a HeadLimits,
 }
 
-/// Something from another thread, on its way to its connection.
+/// Something from another thread, on its way to its connection: a deferred answer, or a wake-up.
 pub struct Delivery {
     letter: crate::mailbox::Letter,
 }

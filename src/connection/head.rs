@@ -122,10 +122,10 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
         return Head::Incomplete { started: false };
     }
     let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
-    if connection.scan == Scan::default() {
-        if let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits) {
-            return show(connection, &mut parts, bytes, &raw);
-        }
+    if connection.scan == Scan::default()
+        && let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits)
+    {
+        return show(connection, &mut parts, bytes, &raw);
     }
     take_scanned_head(connection, &mut parts, bytes)
 }

@@ -12,6 +12,52 @@
 //! Whoever owns a [`Connection`] lets it work in [`Turn`]s: it reads into [`Turn::read_buffer`], tells what happened,
 //! sends [`Turn::output`], and asks for [`Turn::fate`] and [`Turn::deadline`]. Between turns the connection owns
 //! memory only for what is split or stuck.
+//!
+//! This module is for whoever drives the core: a loop of your own, a simulation, a fuzz target, tests of a handler.
+//! [`Server`](crate::Server) does all this by itself. The duties of a driver, in order:
+//!
+//! 1. [`Engine::set_time`] (and each second [`Engine::set_wall_clock`]) before anything else in a round.
+//! 2. [`Connection::turn`], and in it [`Turn::on_read`] while [`Turn::wants_read`] says so.
+//! 3. Send the output, tell [`Turn::on_written`], and call [`Turn::on_room`] while [`Turn::has_more`] says so.
+//! 4. Do what [`Turn::fate`] says; a connection that is to be closed hears [`Turn::closed`] once.
+//! 5. Come back at [`Turn::deadline`] with [`Turn::on_timer`], and with [`Engine::deliveries`] when `wake` was called.
+//!
+//! ```
+//! use stannel::connection::{Connection, Engine, Fate};
+//! use stannel::timer::Time;
+//! use stannel::{ConnectionInfo, Exchange, Peer, Request, ServerOptions, StatusCode};
+//!
+//! // Answers late, though from the same thread.
+//! let hello = |_: &Request<'_>, exchange: Exchange<'_>| {
+//!     exchange.defer(|responder| responder.respond(StatusCode::OK).send("hello").unwrap())
+//! };
+//! let mut engine = Engine::new(&ServerOptions::default(), move || hello, || ());
+//! let mut connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+//! let key = 7;
+//!
+//! engine.set_time(Time::from_millis(10));
+//! let mut turn = connection.turn(&mut engine, key);
+//! turn.on_bytes(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+//! assert!(turn.wants_read() && !turn.has_output());
+//! drop(turn);
+//!
+//! for delivery in engine.deliveries() {
+//!     assert_eq!(delivery.key(), key);
+//!     let mut turn = connection.turn(&mut engine, key);
+//!     delivery.to(&mut turn);
+//!     let mut sent = Vec::new();
+//!     turn.copy_output(&mut sent);
+//!     assert!(sent.ends_with(b"hello"));
+//!     turn.on_written(sent.len());
+//! }
+//!
+//! // Nothing comes for longer than keep_alive_timeout.
+//! engine.set_time(Time::from_millis(200_000));
+//! let mut turn = connection.turn(&mut engine, key);
+//! turn.on_timer();
+//! assert_eq!(turn.fate(), Fate::Close);
+//! turn.closed();
+//! ```
 
 mod active;
 mod engine;
@@ -42,7 +88,7 @@ const NEVER: Time = Time::from_millis(u64::MAX);
 /// How much a lingering connection reads and throws away, so that its peer can see the last response (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 1 << 20;
 
-/// One client's connection: what it has to remember between turns.
+/// One client's connection: what it has to remember between turns. The [module](self) has an example.
 pub struct Connection {
     info: ConnectionInfo,
     phase: Phase,
@@ -102,12 +148,12 @@ enum Ending {
     Abort,
 }
 
-/// What is to be done with the socket.
+/// What is to be done with the socket. [`Open`](Self::Open) until all output is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// Keep it.
     Open,
-    /// Shut down the write side, then call [`Turn::on_write_shut`].
+    /// Shut down the write side, then call [`Turn::on_write_shut`]: the peer may still be sending (RFC 9112 §9.6).
     ShutWrite,
     /// Close it.
     Close,
@@ -116,7 +162,10 @@ pub enum Fate {
 }
 
 impl Connection {
-    /// A connection on the endpoint with that index, opened now.
+    /// A connection on the endpoint with that index, opened now; counters and observer hear of it.
+    ///
+    /// # Panics
+    /// When there is no such endpoint: an engine from [`Engine::new`] has one, with index 0.
     #[must_use]
     pub fn new(engine: &Engine, info: ConnectionInfo, endpoint: u16) -> Self {
         Self::with_place(engine, info, endpoint, Place::default())
@@ -150,7 +199,8 @@ impl Connection {
         }
     }
 
-    /// Begins a turn. `key` is the connection's name within its loop, for letters from other threads.
+    /// Begins a turn. `key` is the connection's name within its loop, for letters from other threads; it must be the same
+    /// in each turn, and always on the engine on which the connection was made.
     #[inline]
     pub fn turn<'a>(&'a mut self, engine: &'a mut Engine, key: usize) -> Turn<'a> {
         engine.state.key = key;
@@ -181,7 +231,7 @@ impl Connection {
         }
     }
 
-    /// Bytes of memory that it holds in buffers.
+    /// Bytes of memory that it holds in buffers between turns: none while it is idle.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.input.capacity() + self.output.capacity()
@@ -217,7 +267,8 @@ pub struct Turn<'a> {
 impl Turn<'_> {
     // ---- what happened
 
-    /// Where the next input goes; read into it, then call [`on_read`](Self::on_read).
+    /// Where the next input goes, never empty while [`wants_read`](Self::wants_read); read into it, then call
+    /// [`on_read`](Self::on_read). One read takes 64 KiB at most unless what is pending made the buffer grow.
     #[inline]
     pub fn read_buffer(&mut self) -> &mut [u8] {
         let input = &mut self.engine.input;
@@ -250,7 +301,8 @@ impl Turn<'_> {
         self.process();
     }
 
-    /// The same for bytes that lie elsewhere.
+    /// The same for bytes that lie elsewhere; none at all tell it nothing. Whether it
+    /// [`wants_read`](Self::wants_read) is not asked.
     pub fn on_bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let buffer = self.read_buffer();
@@ -279,7 +331,7 @@ impl Turn<'_> {
         self.process();
     }
 
-    /// The write side is shut down.
+    /// The write side is shut down: it lingers for its peer's end, 2 seconds and 1 MiB at most.
     pub fn on_write_shut(&mut self) {
         if matches!(self.connection.phase, Phase::Closing(_)) {
             self.connection.phase = if self.connection.ended {
@@ -363,7 +415,7 @@ impl Turn<'_> {
         self.engine.state.output.single()
     }
 
-    /// The output in pieces, from its beginning; returns how many slices were filled.
+    /// The output in pieces, from its beginning, as far as `slices` reach; returns how many were filled.
     pub fn output_slices<'s>(&'s self, slices: &mut [IoSlice<'s>]) -> usize {
         self.engine.state.output.slices(slices)
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 impl Turn<'_> {
-    /// When [`on_timer`](Self::on_timer) has to be called at the latest, if nothing happens before.
+    /// When [`on_timer`](Self::on_timer) has to be called at the latest, if nothing happens before; `None` if nobody waits
+    /// for the peer. It changes with all that happens: ask at the end of each turn.
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
@@ -23,7 +24,7 @@ impl Turn<'_> {
         (deadline != NEVER).then_some(deadline)
     }
 
-    /// Time has passed: ends what has waited too long.
+    /// Time has passed: ends what has waited too long. Called early it changes nothing.
     pub fn on_timer(&mut self) {
         let now = self.engine.now();
         if self.has_output() && now >= self.output_deadline() && self.fate() == Fate::Open {
@@ -107,10 +108,10 @@ impl Turn<'_> {
     /// The connection ends: what is left of the output is held to the same rule as one more byte.
     pub(super) fn ending_output(&mut self) {
         self.count_output();
-        if self.has_output() {
-            if let Some(rate) = self.response_rate() {
-                allow(self.connection, self.engine.served(), rate, 1);
-            }
+        if self.has_output()
+            && let Some(rate) = self.response_rate()
+        {
+            allow(self.connection, self.engine.served(), rate, 1);
         }
     }
 }

@@ -22,7 +22,8 @@ impl MinDataRate {
     /// A rate in bytes per second that is held against the peer only after the grace period.
     ///
     /// # Errors
-    /// The rate must be above 0 and the grace period above one second (Kestrel: it is checked once a second).
+    /// [`LimitsError::MinDataRate`]: the rate must be above 0 and the grace period above one second, as with Kestrel,
+    /// which checks it once a second.
     pub const fn new(bytes_per_second: u64, grace_period: Duration) -> Result<Self, LimitsError> {
         if bytes_per_second == 0 || grace_period.as_millis() <= 1000 {
             return Err(LimitsError::MinDataRate);
@@ -39,7 +40,7 @@ impl MinDataRate {
         self.bytes_per_second
     }
 
-    /// How long a peer may be slower.
+    /// How long a peer may be slower, counted from the beginning of the body or of a write.
     #[must_use]
     pub const fn grace_period(&self) -> Duration {
         self.grace_period
@@ -66,8 +67,9 @@ const DEFAULT_RATE: MinDataRate = MinDataRate {
 
 /// The limits of a server; those of Kestrel's `KestrelServerLimits`, and a few of our own.
 ///
-/// The fields are public and documented with unit and default; [`validate`](Self::validate) is called by
-/// [`Server::bind`](crate::Server::bind).
+/// Names, units and defaults are Kestrel's where nothing else is said, so that what is known of a service's traffic goes
+/// on to hold. Nothing is unlimited by default but the number of connections, whose right value only the machine's
+/// descriptors and memory can tell. [`Server::bind`](crate::Server::bind) calls [`validate`](Self::validate).
 ///
 /// ```
 /// use stannel::ServerOptions;
@@ -81,40 +83,51 @@ const DEFAULT_RATE: MinDataRate = MinDataRate {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of the request line with its CRLF; longer: 414. Default 8192.
+    /// Bytes of the request line with its CRLF; longer: 414. Default 8192; RFC 9112 §3 wants 8000 at least.
     pub max_request_line_size: usize,
     /// Bytes of all field lines with their CRLF, trailers included; more: 431. Default 32,768.
     pub max_request_headers_total_size: usize,
     /// Fields, trailers included; more: 431. Default 100.
     pub max_request_header_count: usize,
     /// Bytes of a request body as sent (chunk framing included); more: 413. `None`: no limit. Default 30,000,000.
+    ///
+    /// A handler changes it for one request with
+    /// [`Exchange::max_request_body_size`](crate::Exchange::max_request_body_size).
     pub max_request_body_size: Option<u64>,
-    /// How long a connection may wait for a request; longer: closed silently. Default 130 s.
+    /// How long a connection may wait for a request; longer: closed silently. `None`: for ever. Default 130 s.
     pub keep_alive_timeout: Option<Duration>,
-    /// From the first byte of a request to the end of its header section; longer: 408. Default 30 s.
+    /// From the first byte of a request to the end of its header section; longer: 408. `None`: for ever. Default 30 s.
     pub request_headers_timeout: Option<Duration>,
-    /// The slowest average pace of a request body while the handler waits for it; slower: 408. Default 240 B/s, 5 s.
+    /// The slowest average pace of a request body while the handler waits for it; slower: 408. `None`: any pace will do.
+    /// Default 240 B/s after 5 s. Time in which the handler does not ask for the body does not count.
     pub min_request_body_data_rate: Option<MinDataRate>,
-    /// The slowest average pace at which a client may take a response; slower: reset. Default 240 B/s, 5 s.
+    /// The slowest average pace at which a client may take a response; slower: reset. `None`: any pace will do. Default
+    /// 240 B/s after 5 s.
     pub min_response_data_rate: Option<MinDataRate>,
-    /// The longest silence while the handler waits for body bytes; longer: 408. Default 60 s.
+    /// The longest silence while the handler waits for body bytes; longer: 408. `None`: any. Default 60 s. Ours: an
+    /// average alone lets a client that was quick at first be silent for hours.
     pub request_body_stall_timeout: Option<Duration>,
-    /// The longest time in which the client takes no byte of a waiting response; longer: reset. Default 60 s.
+    /// The longest time in which the client takes no byte of a waiting response; longer: reset. `None`: any. Default
+    /// 60 s. Ours, for the same reason; with it the kernel holds at most about 140 KB for a client that does not read.
     pub response_stall_timeout: Option<Duration>,
-    /// Received bytes that nobody consumed yet; at this many, reading pauses. `None`: no limit. Default 1 MiB.
+    /// Received bytes that nobody consumed yet; at this many, reading pauses and the client is slowed down. `None`: no
+    /// limit. Default 1 MiB (1,048,576). Not smaller than request line and header section may be.
     pub max_request_buffer_size: Option<usize>,
     /// Response bytes that are not sent yet; at this many, the writer waits. 0: it waits until all is sent.
     /// `None`: no limit. Default 64 KiB.
     pub max_response_buffer_size: Option<usize>,
-    /// Open connections (upgraded ones apart); more are closed without a byte. Default `None`.
+    /// Open connections of all workers together (upgraded ones apart); more are closed without a byte. Default `None`:
+    /// as many as the process has descriptors for.
     pub max_concurrent_connections: Option<usize>,
-    /// Upgraded connections; more: the upgrade fails. Default `None`.
+    /// Upgraded connections of all workers together; more: the upgrade fails. Default `None`.
     pub max_concurrent_upgraded_connections: Option<usize>,
-    /// How long the rest of a request body that the handler left unread may take. Default 5 s.
+    /// How long the rest of a request body that the handler left unread may take; longer: the connection ends. Default
+    /// 5 s, as Kestrel has it fixed.
     pub request_body_drain_timeout: Duration,
-    /// How long a stop waits for running exchanges before it resets them. Default 30 s.
+    /// How long a stop waits for running exchanges before it resets them. Default 30 s, as .NET's host has it.
     pub shutdown_timeout: Duration,
-    /// How long a stopping server goes on serving, each response with `Connection: close`. Default 0.
+    /// How long a stopping server goes on serving, each response with `Connection: close`. Default 0. Ours: give a load
+    /// balancer the time that it takes to notice.
     pub lame_duck_time: Duration,
 }
 
@@ -143,6 +156,14 @@ impl Default for Limits {
 }
 
 /// A limit that cannot work.
+///
+/// ```
+/// use stannel::{Limits, LimitsError};
+///
+/// let mut limits = Limits::default();
+/// limits.max_request_header_count = 0;
+/// assert_eq!(limits.validate(), Err(LimitsError::Zero("max_request_header_count")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitsError {

@@ -25,15 +25,18 @@ use std::sync::Arc;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerOptions {
-    /// The limits.
+    /// What may grow and what may wait, each with its bound and its default.
     pub limits: Limits,
-    /// Whether responses carry `Server: stannel`. Default: yes.
+    /// Whether responses carry `Server: stannel`. Default: yes, as with Kestrel. A Server field of the handler's goes out
+    /// instead either way.
     pub add_server_header: bool,
-    /// How many event loops there are, each on a thread of its own. Default: one per available core.
+    /// How many event loops there are, each on a thread of its own. Default `None`: one per available core, because
+    /// handlers never block.
     pub workers: Option<NonZeroUsize>,
     /// Who is told of what happens. Default: nobody.
     pub observer: Option<Arc<dyn Observer>>,
-    /// Whether SIGTERM and SIGINT stop the server (feature `signals`). Default: no, as a library should not.
+    /// Whether SIGTERM and SIGINT stop the server gracefully; a second signal ends the lame-duck time. Default: no,
+    /// because signals belong to the program and not to a library. Without the feature `signals` it does nothing.
     pub handle_signals: bool,
     endpoints: Vec<ListenOptions>,
 }
@@ -52,7 +55,8 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// Listens on that address and port; port 0 takes a free one.
+    /// Listens on that address and port; port 0 takes a free one, which
+    /// [`BoundServer::addresses`](crate::BoundServer::addresses) tells.
     pub fn listen(&mut self, address: impl Into<IpAddr>, port: u16) -> &mut ListenOptions {
         self.add(Binding::Address(SocketAddr::new(address.into(), port)))
     }
@@ -74,8 +78,10 @@ impl ServerOptions {
 
     /// Listens on a URL prefix such as `http://localhost:5000`, `http://*:80` or `http://unix:/run/app.sock`.
     ///
+    /// A host name that is none of these listens on every address, as with Kestrel.
+    ///
     /// # Errors
-    /// Says what is wrong with the URL.
+    /// Says what is wrong with the URL; `https` is not served yet.
     pub fn listen_url(&mut self, url: &str) -> Result<&mut ListenOptions, UrlError> {
         let prefix = UrlPrefix::parse(url)?;
         Ok(self.add(prefix.binding().clone()))
@@ -105,7 +111,15 @@ impl fmt::Debug for ServerOptions {
     }
 }
 
-/// The options of one endpoint; Kestrel's `ListenOptions`.
+/// The options of one endpoint; Kestrel's `ListenOptions`. The methods of [`ServerOptions`] make it.
+///
+/// ```
+/// use stannel::{Binding, ListenOptions, ServerOptions};
+///
+/// let mut options = ServerOptions::default();
+/// options.listen_any_ip(8080);
+/// assert_eq!(options.endpoints(), [ListenOptions::new(Binding::AnyIp(8080))]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListenOptions {
@@ -126,15 +140,22 @@ impl ListenOptions {
     }
 }
 
-/// What an endpoint binds.
+/// What an endpoint binds. It is shown as the URL prefix that [`ServerOptions::listen_url`] takes.
+///
+/// ```
+/// use stannel::Binding;
+///
+/// assert_eq!(Binding::Localhost(5000).to_string(), "http://localhost:5000");
+/// assert_eq!(Binding::Unix("/run/app.sock".into()).to_string(), "http://unix:/run/app.sock");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Binding {
     /// Exactly this address.
     Address(SocketAddr),
-    /// Both loopback addresses on this port.
+    /// Both loopback addresses on this port: 127.0.0.1 and `::1`; one that the machine does not have is done without.
     Localhost(u16),
-    /// Every address on this port.
+    /// Every address on this port, by one IPv6 socket that takes IPv4 too.
     AnyIp(u16),
     /// A Unix socket at this path.
     Unix(PathBuf),

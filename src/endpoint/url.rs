@@ -28,6 +28,13 @@ pub struct UrlPrefix {
 }
 
 /// Why a URL prefix was refused.
+///
+/// ```
+/// use stannel::{UrlError, UrlPrefix};
+///
+/// let error = UrlPrefix::parse("http://localhost:5000/app").unwrap_err();
+/// assert!(matches!(error, UrlError::PathBase(_)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -59,6 +66,9 @@ impl std::error::Error for UrlError {}
 
 impl UrlPrefix {
     /// Reads a URL prefix.
+    ///
+    /// A missing port is 80. `*`, `+` and host names other than `localhost` mean every address. Case does not matter, and
+    /// a lone slash behind the port is left out.
     ///
     /// # Errors
     /// Says what is wrong with it.

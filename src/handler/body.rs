@@ -8,7 +8,17 @@ use bytes::Bytes;
 use std::io::{self, Read};
 use std::ops::Deref;
 
-/// How the length of a response body is made known.
+/// How the length of a response body is made known (RFC 9112 §6); the default in doubt is [`Exact`](Self::Exact),
+/// because it lets the client see progress and costs nothing on the wire.
+///
+/// ```
+/// use stannel::{BodyLength, Exchange, Outcome, ReaderSource, Request, StatusCode};
+///
+/// fn handle(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     let text = &b"from anything that reads"[..];
+///     exchange.respond(StatusCode::OK).stream(BodyLength::Exact(text.len() as u64), ReaderSource::new(text))
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// Exactly that many bytes will be written: Content-Length. Writing more or fewer cuts the connection off.
@@ -17,18 +27,18 @@ pub enum BodyLength {
     Unknown,
 }
 
-/// What whoever takes a body wants next.
+/// What whoever takes a body wants next; see [`BodySink`], [`BodyPipe`] and [`Tunnel`](crate::Tunnel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// More.
     Continue,
     /// Nothing until the exchange's [`Waker`](crate::Waker) wakes it. The client is slowed down meanwhile.
     Pause,
-    /// Nothing any more: the rest of the body is drained and thrown away.
+    /// Nothing any more: the rest of the body is drained and thrown away. For a tunnel: the end of the connection.
     Stop,
 }
 
-/// How far a [`BodySource`] has come.
+/// How far a [`BodySource`], or the end of a [`BodyPipe`], has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There is more: ask again when there is room.
@@ -37,11 +47,15 @@ pub enum Progress {
     Wait,
     /// That was all.
     Done,
-    /// There will be no more although there should be: the client sees a cut-off body.
+    /// There will be no more although there should be: 500 if nothing was sent yet, else the client sees a cut-off body.
     Failed,
 }
 
-/// Takes a request body piece by piece.
+/// Takes a request body piece by piece, on the worker's event loop: no method may block.
+///
+/// A piece is what is there: mostly one read of at most 64 KiB, behind a pause up to `max_request_buffer_size`. How the
+/// client cut its body into chunks or packets does not show. A sink that panics costs only its own exchange, which is
+/// answered with 500.
 ///
 /// ```
 /// use stannel::{BodyEnd, BodySink, Exchange, Flow, Outcome, Request, StatusCode};
@@ -77,7 +91,8 @@ pub trait BodySink {
     }
 }
 
-/// Gives a response body piece by piece, asked only when there is room for it.
+/// Gives a response body piece by piece, asked only when there is room for it: on the worker's event loop, so it must
+/// not block.
 ///
 /// ```
 /// use stannel::{BodyLength, BodySource, BodyWriter, Exchange, Outcome, Progress, Request, StatusCode};
@@ -98,6 +113,9 @@ pub trait BodySink {
 /// ```
 pub trait BodySource {
     /// Writes some more. There is room for at least [`BodyWriter::room`] bytes; more are accepted, but cost memory.
+    ///
+    /// [`Progress::More`] without having written anything is asked again at once, and holds up the worker for as long as it
+    /// says so: when there is nothing yet, say [`Progress::Wait`] and use a [`Waker`](crate::Waker).
     fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress;
 }
 
@@ -131,7 +149,8 @@ pub trait BodyPipe {
     }
 }
 
-/// A [`BodySource`] over anything that reads without blocking, such as a file.
+/// A [`BodySource`] over anything that reads without blocking, such as a file. A read that fails cuts the response off
+/// and is logged; [`WouldBlock`](io::ErrorKind::WouldBlock) is a failure too.
 ///
 /// ```no_run
 /// use stannel::{BodyLength, Exchange, Outcome, ReaderSource, Request, StatusCode};
@@ -170,6 +189,17 @@ impl<R: Read> BodySource for ReaderSource<R> {
 }
 
 /// A request body that arrived whole; derefs to its bytes.
+///
+/// ```
+/// use stannel::{Exchange, Outcome, Request, StatusCode};
+///
+/// fn order(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     exchange.collect(1024, |body, exchange| match std::str::from_utf8(&body) {
+///         Ok(text) => exchange.respond(StatusCode::OK).send(text.to_uppercase()),
+///         Err(_) => exchange.respond(StatusCode::BAD_REQUEST).send(""),
+///     })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Body<'a> {
     pub(crate) bytes: &'a [u8],
@@ -198,7 +228,7 @@ impl Deref for Body<'_> {
     }
 }
 
-/// How a request body ended for a [`BodySink`].
+/// How a request body ended for a [`BodySink`] or a [`BodyPipe`].
 #[derive(Clone, Copy, Debug)]
 pub struct BodyEnd<'a> {
     pub(crate) is_complete: bool,
@@ -219,7 +249,19 @@ impl<'a> BodyEnd<'a> {
     }
 }
 
-/// The fields behind a chunked body. They are never merged into those of the head.
+/// The fields behind a chunked body (RFC 9110 §6.5). They are never merged into those of the head, and share the limits
+/// on size and number with them; Content-Length, Transfer-Encoding and Host among them refuse the request.
+///
+/// ```
+/// use stannel::{Exchange, Outcome, Request, StatusCode};
+///
+/// fn handle(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     exchange.collect(1024, |body, exchange| {
+///         let checksum = body.trailers().get("checksum").unwrap_or(b"none");
+///         exchange.respond(StatusCode::OK).send(checksum)
+///     })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trailers<'a> {
     /// Checked field lines, each with its CRLF.
@@ -227,7 +269,8 @@ pub struct Trailers<'a> {
 }
 
 impl<'a> Trailers<'a> {
-    /// Names as sent, values without the white space around them, in the order in which they came.
+    /// Names as sent (compare them without case), values without the white space around them, in the order in which they
+    /// came.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         trailers::fields(self.lines).map(|field| (field.name, field.value))
     }
@@ -289,7 +332,25 @@ impl WriteState {
     }
 }
 
-/// Writes a response body; the framing happens here.
+/// Writes a response body; the framing happens here. [`BodySource`] and [`BodyPipe`] are given one.
+///
+/// ```
+/// use stannel::{BodySource, BodyWriter, Progress};
+///
+/// struct Sum(u64);
+///
+/// impl BodySource for Sum {
+///     fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress {
+///         writer.put(b"1 2 3\n");
+///         self.0 += 6;
+///         // Sent behind the body to clients that it comes to in chunks.
+///         match writer.trailer("x-sum", self.0.to_string()) {
+///             Ok(()) => Progress::Done,
+///             Err(_) => Progress::Failed,
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct BodyWriter<'a> {
     output: &'a mut Output,
@@ -302,7 +363,8 @@ impl<'a> BodyWriter<'a> {
         Self { output, state, room }
     }
 
-    /// How many bytes should be written now, at least 1 at first: what `max_response_buffer_size` leaves.
+    /// How many bytes should be written now, at least 1 at first: what `max_response_buffer_size` leaves (256 KiB where
+    /// that is `None`). It shrinks with each write.
     #[must_use]
     pub fn room(&self) -> usize {
         self.room
@@ -317,7 +379,7 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
-    /// Writes bytes that are owned already; large ones are not copied.
+    /// Writes bytes that are owned already; from 16 KiB on they are sent from where they lie and not copied.
     pub fn put_bytes(&mut self, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         if self.begin(bytes.len()) {

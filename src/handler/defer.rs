@@ -27,7 +27,8 @@ impl Gone {
     }
 }
 
-/// The client left, or the server gave it up, before the answer came.
+/// The client left, or the server gave it up, before the answer came. Nothing has to be done about it: work that nobody
+/// waits for can end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disconnected;
 
@@ -70,8 +71,7 @@ impl Responder {
         }
     }
 
-    /// Starts the response.
-    #[must_use]
+    /// Starts the response. Nothing reaches the loop before its body is given.
     pub fn respond(self, status: StatusCode) -> DeferredHead {
         DeferredHead {
             responder: self,
@@ -82,7 +82,7 @@ impl Responder {
         }
     }
 
-    /// Resets the connection: nothing is sent.
+    /// Resets the connection: nothing is sent. On a Unix socket it is closed.
     pub fn abort(mut self) {
         let _ = self.post(DeferredResponse::Abort);
     }
@@ -114,7 +114,19 @@ impl Drop for Responder {
     }
 }
 
-/// A response that is put together on another thread.
+/// A response that is put together on another thread; [`Responder::respond`] makes it. What it says of a
+/// [`ResponseHead`](crate::ResponseHead) holds here too. Dropped without a body, it answers 500.
+///
+/// ```
+/// use stannel::{BodyLength, Disconnected, ReaderSource, Responder, StatusCode};
+///
+/// fn work(responder: Responder) -> Result<(), Disconnected> {
+///     let answer = vec![b'x'; 1 << 20];
+///     let length = BodyLength::Exact(answer.len() as u64);
+///     let source = ReaderSource::new(std::io::Cursor::new(answer));
+///     responder.respond(StatusCode::OK).header("content-type", "text/plain").stream(length, source)
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "a response goes out only when its body is given"]
 pub struct DeferredHead {
@@ -197,7 +209,45 @@ pub(crate) enum DeferredBody {
 
 /// Wakes one exchange from any thread: its sink, source, pipe or tunnel is asked again.
 ///
-/// Waking an exchange that is over does nothing.
+/// Waking an exchange that is over does nothing. Waking again before the loop has heard of it costs next to nothing.
+/// [`Exchange::waker`](crate::Exchange::waker) makes it. It is a [`std::task::Wake`] too, for sources that poll futures.
+///
+/// ```
+/// use stannel::{BodyLength, BodySource, BodyWriter, Exchange, Outcome, Progress, Request, StatusCode};
+/// use std::sync::mpsc::{Receiver, TryRecvError, channel};
+///
+/// /// Sends on what another thread finds.
+/// struct Lines(Receiver<String>);
+///
+/// impl BodySource for Lines {
+///     fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress {
+///         match self.0.try_recv() {
+///             Ok(line) => {
+///                 writer.put(line.as_bytes());
+///                 Progress::More
+///             }
+///             Err(TryRecvError::Empty) => Progress::Wait,
+///             Err(TryRecvError::Disconnected) => Progress::Done,
+///         }
+///     }
+/// }
+///
+/// fn search(_request: &Request<'_>, mut exchange: Exchange<'_>) -> Outcome {
+///     let waker = exchange.waker();
+///     let (sender, receiver) = channel();
+///     std::thread::spawn(move || {
+///         for line in ["first\n", "second\n"] {
+///             if sender.send(line.to_owned()).is_err() {
+///                 return; // The client left, and the source with it.
+///             }
+///             waker.wake();
+///         }
+///         drop(sender);
+///         waker.wake();
+///     });
+///     exchange.respond(StatusCode::OK).stream(BodyLength::Unknown, Lines(receiver))
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Waker {
     bell: Arc<Bell>,
@@ -232,7 +282,7 @@ impl Waker {
         }
     }
 
-    /// Asks again.
+    /// Asks again: ends a [`Flow::Pause`](crate::Flow::Pause) or a [`Progress::Wait`](crate::Progress::Wait).
     pub fn wake(&self) {
         if !self.bell.is_rung.swap(true, Ordering::AcqRel) {
             self.bell

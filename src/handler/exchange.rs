@@ -11,7 +11,8 @@ use http::StatusCode;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// Proof that an exchange was brought to an end, or put on its way to one.
+/// Proof that an exchange was brought to an end, or put on its way to one. Only the ways to consume an [`Exchange`] make
+/// it, so a handler that returns has answered, or said how it will.
 #[derive(Debug)]
 #[must_use = "a handler returns the outcome"]
 pub struct Outcome(());
@@ -45,7 +46,8 @@ pub struct Exchange<'a> {
     pub(crate) ahead: &'a [u8],
 }
 
-/// The body has been asked for already, so its rules cannot change any more.
+/// The body has been asked for already, so its rules cannot change any more. It can happen in the closure of
+/// [`Exchange::collect`] and in [`BodySink::finish`], whose exchange is a later one of the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyStarted;
 
@@ -58,14 +60,14 @@ impl fmt::Display for BodyStarted {
 impl std::error::Error for BodyStarted {}
 
 impl<'a> Exchange<'a> {
-    /// Starts a response.
+    /// Starts a response, with the status's usual reason phrase. A 1xx status is no final response: the answer becomes 500.
     #[inline]
     pub fn respond(self, status: StatusCode) -> ResponseHead<'a> {
         ResponseHead::begin(self, status, None)
     }
 
-    /// Starts a response with a reason phrase of your own. One that cannot be sent is the handler's error: it is
-    /// logged and the answer becomes 500.
+    /// Starts a response with a reason phrase of your own (RFC 9112 §4: text that clients ignore). One that cannot be
+    /// sent, such as one with a line break in it, is the handler's error: it is logged and the answer becomes 500.
     pub fn respond_with_reason(self, status: StatusCode, reason: &str) -> ResponseHead<'a> {
         ResponseHead::begin(self, status, Some(reason))
     }
@@ -73,7 +75,21 @@ impl<'a> Exchange<'a> {
     /// Waits for the whole body and passes it on. A body of more than `limit` bytes (or than `max_request_body_size`
     /// allows) is answered with 413 and never collected.
     ///
-    /// What is needed of the request has to be copied before: by then its head is gone.
+    /// What is needed of the request has to be copied before: by then its head is gone. A body can be taken once; a
+    /// second time, and for a request without one, `then` gets an empty one at once. `limit` is in bytes of content,
+    /// `max_request_body_size` in bytes on the wire. Memory grows with what has come, not with what is promised.
+    ///
+    /// ```
+    /// use stannel::{Exchange, Outcome, Request, StatusCode};
+    ///
+    /// fn rename(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+    ///     let from = request.path().to_owned();
+    ///     exchange.collect(256, move |body, exchange| {
+    ///         let to = String::from_utf8_lossy(&body);
+    ///         exchange.respond(StatusCode::OK).send(format!("{from} is now {to}"))
+    ///     })
+    /// }
+    /// ```
     pub fn collect<F>(self, limit: usize, then: F) -> Outcome
     where
         F: FnOnce(Body<'_>, Exchange<'_>) -> Outcome + 'static,
@@ -96,21 +112,20 @@ impl<'a> Exchange<'a> {
             TakenBody::TooLarge => return Outcome::PROOF,
             TakenBody::Comes => {}
         }
-        if let Framing::Length(length) = state.current.facts.framing {
-            if let Some((bytes, ahead)) = usize::try_from(length)
+        if let Framing::Length(length) = state.current.facts.framing
+            && let Some((bytes, ahead)) = usize::try_from(length)
                 .ok()
                 .and_then(|n| self.ahead.split_at_checked(n))
-            {
-                // It is all here: no box, no copy.
-                state.body_consumed = bytes.len();
-                return then(
-                    Body {
-                        bytes,
-                        trailers: Trailers::default(),
-                    },
-                    Exchange { state, ahead },
-                );
-            }
+        {
+            // It is all here: no box, no copy.
+            state.body_consumed = bytes.len();
+            return then(
+                Body {
+                    bytes,
+                    trailers: Trailers::default(),
+                },
+                Exchange { state, ahead },
+            );
         }
         state.reply = Reply::Collect {
             limit,
@@ -119,7 +134,9 @@ impl<'a> Exchange<'a> {
         Outcome::PROOF
     }
 
-    /// Has the body pushed into a sink piece by piece.
+    /// Has the body pushed into a sink piece by piece; [`BodySink`] has an example. Without a body
+    /// [`BodySink::finish`] is called at once, and with a declared length above `max_request_body_size` (413)
+    /// [`BodySink::failed`].
     pub fn receive(self, sink: impl BodySink + 'static) -> Outcome {
         match self.state.take_body(self.ahead, u64::MAX) {
             TakenBody::None => {
@@ -136,7 +153,9 @@ impl<'a> Exchange<'a> {
     }
 
     /// Answers later, from any thread: `hand_over` gets the [`Responder`] at once and passes it to whoever does the
-    /// work.
+    /// work. There is no deadline: how long an answer may take only you know.
+    ///
+    /// The body is not read meanwhile; where it is needed, [`collect`](Self::collect) it and defer in the closure.
     pub fn defer(self, hand_over: impl FnOnce(Responder)) -> Outcome {
         let responder = self.state.responder();
         hand_over(responder);
@@ -144,8 +163,9 @@ impl<'a> Exchange<'a> {
         Outcome::PROOF
     }
 
-    /// Takes the client's offer to change to `protocol`. Where that is impossible (see
-    /// [`try_upgrade`](Self::try_upgrade)) the answer is 426 or 503.
+    /// Takes the client's offer to change to `protocol` (RFC 9110 §7.8). Where that is impossible (see
+    /// [`try_upgrade`](Self::try_upgrade)) the answer is 426 or 503. Whether the client offered this very protocol is for
+    /// the handler to look at, in the Upgrade field. [`Tunnel`](crate::Tunnel) has an example.
     pub fn upgrade(self, protocol: &'a str) -> Upgrade<'a> {
         match self.try_upgrade(protocol) {
             Ok(upgrade) => upgrade,
@@ -162,13 +182,14 @@ impl<'a> Exchange<'a> {
         Upgrade::begin(self, protocol)
     }
 
-    /// Resets the connection: nothing more is sent.
+    /// Resets the connection: nothing more is sent. On a Unix socket it is closed.
     pub fn abort(self) -> Outcome {
         self.state.reply = Reply::Abort;
         Outcome::PROOF
     }
 
-    /// Wakes this exchange from any thread, for sinks and sources that wait. Make it before the exchange is consumed.
+    /// Wakes this exchange from any thread, for sinks, sources, pipes and tunnels that wait. Make it before the exchange
+    /// is consumed. [`Waker`] has an example.
     pub fn waker(&mut self) -> Waker {
         self.state.waker()
     }
@@ -191,7 +212,19 @@ impl<'a> Exchange<'a> {
         self.state.common.now()
     }
 
-    /// Changes `max_request_body_size` for this request alone, in bytes; `None`: no limit.
+    /// Changes `max_request_body_size` for this request alone, in bytes; `None`: no limit. Kestrel's
+    /// `IHttpMaxRequestBodySizeFeature`.
+    ///
+    /// ```
+    /// use stannel::{Exchange, Outcome, Request, StatusCode};
+    ///
+    /// fn film(_request: &Request<'_>, mut exchange: Exchange<'_>) -> Outcome {
+    ///     if exchange.max_request_body_size(Some(4 << 30)).is_err() {
+    ///         return exchange.abort(); // Not here: nobody has asked for the body yet.
+    ///     }
+    ///     exchange.collect(1024, |_, exchange| exchange.respond(StatusCode::OK).send(""))
+    /// }
+    /// ```
     ///
     /// # Errors
     /// When the body has been asked for already.
@@ -200,7 +233,8 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Changes `min_request_body_data_rate` for this request alone.
+    /// Changes `min_request_body_data_rate` for this request alone; `None`: any pace will do. Kestrel's
+    /// `IHttpMinRequestBodyDataRateFeature`.
     ///
     /// # Errors
     /// When the body has been asked for already.
@@ -209,7 +243,7 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Changes `request_body_stall_timeout` for this request alone.
+    /// Changes `request_body_stall_timeout` for this request alone; `None`: any silence will do.
     ///
     /// # Errors
     /// When the body has been asked for already.
@@ -218,7 +252,8 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Changes `min_response_data_rate` for this response alone.
+    /// Changes `min_response_data_rate` for this response alone; `None`: any pace will do. Kestrel's
+    /// `IHttpMinResponseDataRateFeature`.
     pub fn min_response_data_rate(&mut self, rate: Option<MinDataRate>) {
         self.state.overrides().response_rate = rate;
     }

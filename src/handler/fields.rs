@@ -8,7 +8,20 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What names a field: text or an [`http::HeaderName`].
+/// What names a field: `&str`, `String`, [`http::HeaderName`], also by reference. Only the types here implement it.
+///
+/// ```
+/// use stannel::header::{CACHE_CONTROL, HeaderValue};
+/// use stannel::{Exchange, Outcome, Request, StatusCode};
+///
+/// fn handle(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     exchange
+///         .respond(StatusCode::OK)
+///         .header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+///         .header("x-answer", 42.to_string())
+///         .send("")
+/// }
+/// ```
 pub trait FieldName: sealed::Sealed {
     #[doc(hidden)]
     fn name_bytes(&self) -> &[u8];
@@ -17,7 +30,8 @@ pub trait FieldName: sealed::Sealed {
     const CHECKED: bool = false;
 }
 
-/// What a field can hold: text, bytes or an [`http::HeaderValue`].
+/// What a field can hold: text, bytes or an [`http::HeaderValue`]; [`FieldName`] has an example. Only the types here
+/// implement it.
 pub trait FieldValue: sealed::Sealed {
     #[doc(hidden)]
     fn value_bytes(&self) -> &[u8];
@@ -67,6 +81,20 @@ values! {
 }
 
 /// Why a response field was refused. Nothing of a refused field is ever sent.
+///
+/// ```
+/// use stannel::{Exchange, FieldError, Outcome, Request, StatusCode};
+///
+/// fn handle(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     let mut head = exchange.respond(StatusCode::OK);
+///     // A decoded path may hold a line break.
+///     match head.try_header("x-path", request.path()) {
+///         Ok(()) => head.send("as you asked"),
+///         Err(FieldError::Value) => head.send("not in a field"),
+///         Err(_) => head.send("cannot happen"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldError {
@@ -74,7 +102,8 @@ pub enum FieldError {
     Name,
     /// The value holds something other than HTAB, 0x20 to 0x7E and 0x80 to 0xFF (RFC 9110 §5.5).
     Value,
-    /// The field frames the message; the engine writes it itself from what the handler says about its body.
+    /// The field frames the message (Content-Length, Transfer-Encoding, `Connection: upgrade`); the engine writes it
+    /// itself from what the handler says about its body.
     Framing,
 }
 

@@ -78,8 +78,8 @@ impl<'a> Request<'a> {
         self.headers
     }
 
-    /// The host that the client wants, without port; `None` only on HTTP/1.0. Its characters are checked, whether it
-    /// is one of yours is not.
+    /// The host that the client wants, from the Host field, without port; an IPv6 address keeps its brackets. `None` only
+    /// on HTTP/1.0. Its characters are checked, whether it is one of yours is not.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.host.as_ref().map(|host| host.name())
@@ -132,7 +132,7 @@ impl<'a> Request<'a> {
     }
 
     /// A name for this request that is unique across connections and restarts: the connection's id, a colon and eight
-    /// hexadecimal digits. Made when asked for.
+    /// hexadecimal digits, as Kestrel's `TraceIdentifier`. Made when asked for; it allocates.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}:{:08X}", self.connection.id(), self.number)
@@ -226,7 +226,20 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// Who is at the other end.
+/// Who is at the other end of the socket, which may be a proxy: Forwarded and X-Forwarded-For are plain fields here,
+/// because only you know whose you trust.
+///
+/// ```
+/// use stannel::{Peer, Request};
+///
+/// fn is_local(request: &Request<'_>) -> bool {
+///     match request.peer() {
+///         Peer::Tcp(address) => address.ip().is_loopback(),
+///         Peer::Unix => true,
+///         _ => false,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peer {
@@ -245,7 +258,14 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What is known of a connection before its first byte.
+/// What is known of a connection before its first byte; [`Request::connection`] and the hooks of an
+/// [`Observer`](crate::Observer) show it.
+///
+/// ```
+/// use stannel::{ConnectionInfo, Peer};
+///
+/// assert_eq!(ConnectionInfo::new(32, Peer::Unix).id(), "0000000000010");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     pub(crate) id: u64,
@@ -253,7 +273,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// For whoever drives a [`Connection`](crate::connection::Connection) without a server.
+    /// For whoever drives a [`Connection`](crate::connection::Connection) without a server, and numbers connections.
     #[must_use]
     pub fn new(id: u64, peer: Peer) -> Self {
         Self { id, peer }

@@ -11,7 +11,20 @@ use std::fmt;
 /// What can be sent as a whole body: text, bytes, a collected [`Body`].
 ///
 /// Borrowed bytes are copied into the output; owned ones are copied when small and sent from where they lie when
-/// large.
+/// large (from 16 KiB on, where that begins to be cheaper). Implemented for `&str`, `&[u8]`, `&[u8; N]`, `&String`,
+/// `&Vec<u8>` and [`Body`], and, owned, for `String`, `Vec<u8>` and [`bytes::Bytes`]; only the types here implement it.
+///
+/// ```
+/// use stannel::{Exchange, Outcome, Request, StatusCode};
+///
+/// fn handle(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     let head = exchange.respond(StatusCode::OK);
+///     match request.path() {
+///         "/text" => head.send("borrowed"),
+///         _ => head.send(vec![0; 1 << 20]),
+///     }
+/// }
+/// ```
 pub trait Payload: sealed::Sealed {
     #[doc(hidden)]
     fn bytes(&self) -> &[u8];
@@ -62,7 +75,20 @@ impl<const N: usize> Payload for &[u8; N] {
 /// A response whose status is chosen: add fields, then say how the body comes.
 ///
 /// Date, Server, Connection and the framing fields are added by the engine; a Date, Server or Connection of the
-/// handler's goes out as it is.
+/// handler's goes out as it is. `Connection: close` ends the connection behind this response. The status line always
+/// says HTTP/1.1 (RFC 9110 §6.2).
+///
+/// ```
+/// use stannel::{Exchange, Outcome, Request, StatusCode};
+///
+/// fn moved(_request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+///     exchange
+///         .respond(StatusCode::PERMANENT_REDIRECT)
+///         .header("location", "/new")
+///         .header("connection", "close")
+///         .send("")
+/// }
+/// ```
 #[must_use = "a response goes out only when its body is given"]
 pub struct ResponseHead<'a> {
     exchange: Exchange<'a>,
@@ -111,7 +137,9 @@ impl<'a> ResponseHead<'a> {
         Outcome::PROOF
     }
 
-    /// Sends a body that is pulled from `source` whenever there is room.
+    /// Sends a body that is pulled from `source` whenever there is room; [`BodySource`] has an example. Where no body goes
+    /// out (HEAD, 304), the source is never asked; a status that allows none (204, 205) makes it a 500, unless the
+    /// length is [`BodyLength::Exact`] of 0.
     pub fn stream(self, length: BodyLength, source: impl BodySource + 'static) -> Outcome {
         if let Some(error) = self.error {
             return self.refuse(error);
@@ -126,7 +154,8 @@ impl<'a> ResponseHead<'a> {
         Outcome::PROOF
     }
 
-    /// Sends a body that is made of the request's body while it comes.
+    /// Sends a body that is made of the request's body while it comes; [`BodyPipe`] has an example. The request's body is
+    /// read only as fast as the client takes the response.
     pub fn pipe(self, length: BodyLength, pipe: impl BodyPipe + 'static) -> Outcome {
         if let Some(error) = self.error {
             return self.refuse(error);

@@ -368,11 +368,13 @@ impl ExchangeState {
             || self.body_forbids_reuse();
         self.current.status = Some(status);
         let out = self.output.linear();
-        if let HeadLength::Exact(length) = length {
-            if !self.current.close && self.current.facts.is_http11() && seen == FieldsSeen::default() {
-                self.common.put_with_length(out, length);
-                return;
-            }
+        if let HeadLength::Exact(length) = length
+            && !self.current.close
+            && self.current.facts.is_http11()
+            && seen == FieldsSeen::default()
+        {
+            self.common.put_with_length(out, length);
+            return;
         }
         self.common.put(out, seen.server, seen.date);
         if self.current.close {

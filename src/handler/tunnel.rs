@@ -14,7 +14,10 @@ use std::fmt;
 /// The program at our end of an upgraded connection.
 ///
 /// Each method says what is wanted next: [`Flow::Continue`], [`Flow::Pause`] (no more input until woken) or
-/// [`Flow::Stop`] (send what is written, then close). No method may block.
+/// [`Flow::Stop`] (send what is written, then close). No method may block. A panic closes the connection.
+///
+/// An idle tunnel has no timeout, because only its program knows what silence means; a peer that takes nothing for
+/// `response_stall_timeout` is reset.
 ///
 /// ```
 /// use stannel::{Exchange, Flow, Outcome, Request, Tunnel, TunnelIo};
@@ -63,7 +66,7 @@ pub trait Tunnel {
     }
 }
 
-/// Our side of an upgraded connection's output.
+/// Our side of an upgraded connection's output. [`Tunnel`] has an example.
 #[derive(Debug)]
 pub struct TunnelIo<'a> {
     output: &'a mut Output,
@@ -75,7 +78,8 @@ impl<'a> TunnelIo<'a> {
         Self { output, room }
     }
 
-    /// How many bytes should be written now; more are accepted, but cost memory.
+    /// How many bytes should be written now: what `max_response_buffer_size` leaves (64 KiB if that is `None`). More are
+    /// accepted, but cost memory.
     #[must_use]
     pub fn room(&self) -> usize {
         self.room
@@ -96,6 +100,18 @@ impl<'a> TunnelIo<'a> {
 }
 
 /// Why a connection cannot be upgraded.
+///
+/// ```
+/// use stannel::{Exchange, Flow, Outcome, StatusCode, Tunnel, TunnelIo, UpgradeError};
+///
+/// fn chat(exchange: Exchange<'_>, chat: impl Tunnel + 'static) -> Outcome {
+///     match exchange.try_upgrade("chat") {
+///         Ok(upgrade) => upgrade.switch_to(chat),
+///         Err((UpgradeError::NotUpgradable, exchange)) => exchange.respond(StatusCode::OK).send("a page"),
+///         Err((_, exchange)) => exchange.respond(StatusCode::SERVICE_UNAVAILABLE).send("full"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradeError {
@@ -117,6 +133,14 @@ impl fmt::Display for UpgradeError {
 impl std::error::Error for UpgradeError {}
 
 /// An accepted offer to change the protocol: add fields, then switch.
+///
+/// ```
+/// use stannel::{Exchange, Outcome, Tunnel};
+///
+/// fn chat(exchange: Exchange<'_>, chat: impl Tunnel + 'static) -> Outcome {
+///     exchange.upgrade("chat").header("x-room", "7").switch_to(chat)
+/// }
+/// ```
 #[must_use = "the connection is upgraded only by switch_to"]
 pub struct Upgrade<'a> {
     exchange: Exchange<'a>,
@@ -157,7 +181,7 @@ impl<'a> Upgrade<'a> {
         }
     }
 
-    /// Adds a field to the 101.
+    /// Adds a field to the 101. One that cannot be sent is the handler's error: it is logged and the answer becomes 500.
     pub fn header(mut self, name: impl FieldName, value: impl FieldValue) -> Self {
         if self.offer.is_ok() {
             let state = &mut *self.exchange.state;

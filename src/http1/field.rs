@@ -70,6 +70,12 @@ fn has_line_end(bytes: &[u8]) -> bool {
 }
 
 /// Whether the bytes are one token: RFC 9110 §5.6.2.
+///
+/// ```
+/// use stannel::http1::field::is_token;
+///
+/// assert!(is_token(b"x-name") && !is_token(b"x name") && !is_token(b""));
+/// ```
 #[must_use]
 #[inline]
 pub fn is_token(bytes: &[u8]) -> bool {
@@ -77,6 +83,12 @@ pub fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// Whether all bytes may stand in a field value: RFC 9110 §5.5. White space around it is not looked at.
+///
+/// ```
+/// use stannel::http1::field::is_field_value;
+///
+/// assert!(is_field_value("café\t".as_bytes()) && !is_field_value(b"a\r\nb"));
+/// ```
 #[must_use]
 #[inline]
 pub fn is_field_value(bytes: &[u8]) -> bool {
@@ -103,6 +115,10 @@ const fn may_have_control(bytes: u64) -> bool {
 ///
 /// Nothing else is white space to HTTP. Trimming more (VT, FF) is how one parser sees `chunked` where the next does
 /// not.
+///
+/// ```
+/// assert_eq!(stannel::http1::field::trim_ows(b" \tchunked\x0b "), b"chunked\x0b");
+/// ```
 #[must_use]
 #[inline]
 pub fn trim_ows(mut bytes: &[u8]) -> &[u8] {
@@ -118,6 +134,11 @@ pub fn trim_ows(mut bytes: &[u8]) -> &[u8] {
 /// The members of a comma-separated list, trimmed, without the empty ones: RFC 9110 §5.6.1.
 ///
 /// Quotes mean nothing here: the lists that steer a connection have no quoted members.
+///
+/// ```
+/// let members: Vec<&[u8]> = stannel::http1::field::members(b"keep-alive,, Upgrade").collect();
+/// assert_eq!(members, [&b"keep-alive"[..], b"Upgrade"]);
+/// ```
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&byte| byte == b',')

@@ -19,7 +19,8 @@ pub enum Framing {
     Chunked,
 }
 
-/// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs.
+/// What of a request decides about framing and persistence of the exchange; small enough to keep while it runs. Only the
+/// engine makes and reads it; [`Request`](crate::Request) tells handlers the same.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFacts {
     pub(crate) framing: Framing,
@@ -122,23 +123,13 @@ impl<'a> Seen<'a> {
     fn note(&mut self, field: &RawField<'a>) {
         let name = field.name.as_bytes();
         match name.len() {
-            4 if is_word(name, b"host") => {
-                if self.host.replace(field.value).is_some() {
-                    self.flags |= HOST_AGAIN;
-                }
-            }
+            4 if is_word(name, b"host") => self.flags |= keep(&mut self.host, field.value, HOST_AGAIN),
             6 if is_word(name, b"expect") => self.note_expect(field.value),
             7 if is_word(name, b"upgrade") && !trim_ows(field.value).is_empty() => self.flags |= UPGRADE_FIELD,
             10 if is_word(name, b"connection") => self.note_connection(field.value),
-            14 if is_word(name, b"content-length") => {
-                if self.length.replace(field.value).is_some() {
-                    self.flags |= LENGTH_AGAIN;
-                }
-            }
+            14 if is_word(name, b"content-length") => self.flags |= keep(&mut self.length, field.value, LENGTH_AGAIN),
             17 if is_word(name, b"transfer-encoding") => {
-                if self.coding.replace(field.value).is_some() {
-                    self.flags |= CODING_AGAIN;
-                }
+                self.flags |= keep(&mut self.coding, field.value, CODING_AGAIN)
             }
             _ => {}
         }
@@ -181,6 +172,12 @@ impl<'a> Seen<'a> {
     }
 }
 
+/// Keeps a value; the flag if there was one before.
+#[inline]
+fn keep<'a>(slot: &mut Option<&'a [u8]>, value: &'a [u8], again: u32) -> u32 {
+    if slot.replace(value).is_some() { again } else { 0 }
+}
+
 /// Whether a checked name or value is that word, of lower-case letters and hyphens, in any case.
 ///
 /// Without a branch per byte: this runs for every field of every request. The bit that tells the cases apart would
@@ -218,10 +215,10 @@ pub(crate) fn examine<'a>(
         Some(_) if seen.has(HOST_AGAIN) => return Err(Rejection::MultipleHostHeaders),
         Some(value) => Some(known_host.parse(value)?),
     };
-    if let (Some(authority), Some(host)) = (target.authority(), &host) {
-        if !authority_matches(authority, host.value(), target.default_port()) {
-            return Err(Rejection::InvalidHostHeader);
-        }
+    if let (Some(authority), Some(host)) = (target.authority(), &host)
+        && !authority_matches(authority, host.value(), target.default_port())
+    {
+        return Err(Rejection::InvalidHostHeader);
     }
     let framing = if seen.length.is_some() || seen.coding.is_some() {
         check_framing(&seen, is_http11)?
@@ -338,7 +335,8 @@ mod tests {
 
     #[test]
     fn framing_has_one_reading_or_none() {
-        let cases: &[(&[(&str, &str)], Result<Framing, Rejection>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Result<Framing, Rejection>);
+        let cases: &[Case<'_>] = &[
             (&[], Ok(Framing::None)),
             (&[("Content-Length", "0")], Ok(Framing::Length(0))),
             (&[("Content-Length", "007")], Ok(Framing::Length(7))),

@@ -2,6 +2,17 @@
 //!
 //! Nothing here knows sockets, clocks or threads. The parsers take a slice and say what they saw; the
 //! [`Rejection`]s say why a request cannot be served.
+//!
+//! This module is for whoever drives the core or tests it, and for handlers that read lists and tokens the way the
+//! engine does ([`field::members`], [`field::is_token`]). Servers need [`Rejection`] and [`TargetForm`] alone, which
+//! stand at the top of the crate too.
+//!
+//! ```
+//! use stannel::http1::field;
+//!
+//! let offers: Vec<&[u8]> = field::members(b"websocket, , h2c").collect();
+//! assert_eq!(offers, [&b"websocket"[..], b"h2c"]);
+//! ```
 
 pub(crate) mod body;
 mod byte_class;

@@ -183,7 +183,14 @@ pub fn bytes_are_valid(raw: &[u8]) -> bool {
 /// Whether the authority of a target and a Host value name the same place.
 ///
 /// Names compare without ASCII case; a missing port means `default_port`. If that is 0, as for CONNECT, both must
-/// have a port.
+/// have a port. What is no authority or no Host is equal to nothing.
+///
+/// ```
+/// use stannel::http1::target::authority_matches;
+///
+/// assert!(authority_matches("Example.com", "example.com:80", 80));
+/// assert!(!authority_matches("example.com", "example.com", 0));
+/// ```
 #[must_use]
 pub fn authority_matches(authority: &str, host: &str, default_port: u16) -> bool {
     let default_port = (default_port != 0).then_some(default_port);

@@ -64,7 +64,21 @@ impl fmt::Display for BoundAddress {
     }
 }
 
-/// Why a server could not open its sockets.
+/// Why a server could not open its sockets. Its message names the address and says what to do.
+///
+/// ```
+/// # use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
+/// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+/// use stannel::BindError;
+///
+/// let mut options = ServerOptions::default();
+/// options.listen_localhost(0);
+/// let first = Server::new(options, move || hello).bind().unwrap();
+/// let mut options = ServerOptions::default();
+/// options.listen_localhost(first.addresses()[0].port().unwrap());
+/// let second = Server::new(options, move || hello).bind();
+/// assert!(matches!(second, Err(BindError::AddressInUse { .. })));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BindError {

@@ -70,6 +70,9 @@ impl Server {
     /// that another server on the port is still refused. A process of the same user that itself sets SO_REUSEPORT on
     /// its socket first can join the port all the same; the system offers no way to forbid that.
     ///
+    /// Accepted sockets inherit TCP_NODELAY from the listening ones, and, while there is a `response_stall_timeout`,
+    /// TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT, which bound what the kernel keeps for a client that does not read.
+    ///
     /// # Errors
     /// When the limits do not fit together or an address cannot be bound; everything bound before is closed again.
     pub fn bind(self) -> Result<BoundServer, BindError> {
@@ -152,6 +155,20 @@ impl fmt::Debug for Server {
 }
 
 /// A server whose sockets are open and wait for [`run`](Self::run).
+///
+/// Connections that come before `run` wait in the kernel's queue (512 of them for each socket) and are served then.
+///
+/// ```
+/// # use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
+/// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+/// let mut options = ServerOptions::default();
+/// options.listen_localhost(0);
+/// let server = Server::new(options, move || hello).bind().unwrap();
+/// let handle = server.handle();
+/// let running = std::thread::spawn(move || server.run());
+/// handle.shutdown();
+/// running.join().unwrap().unwrap();
+/// ```
 pub struct BoundServer {
     options: ServerOptions,
     factory: HandlerFactory,
@@ -225,7 +242,7 @@ impl BoundServer {
         #[cfg(feature = "signals")]
         let mut signals = self.signals.take();
         let unix_paths = &mut self.unix_paths;
-        self.control.wait(
+        let all_ended = self.control.wait(
             started,
             limits,
             |stage| {
@@ -240,8 +257,8 @@ impl BoundServer {
             || 0,
         );
         for thread in threads {
-            // Whoever still blocks in a handler is left behind.
-            if thread.is_finished() && thread.join().is_err() {
+            // Whoever still blocks in a handler is left behind. A thread says that it has ended a moment before it has.
+            if (all_ended || thread.is_finished()) && thread.join().is_err() {
                 result = Err(ServerError::WorkerPanicked);
             }
         }
@@ -327,7 +344,7 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-/// Why a server that was bound could not go on.
+/// Why a server that was bound could not go on. The other workers are stopped gracefully before it is told.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {

@@ -1,0 +1,180 @@
+//! Servers as processes of their own, with an eye on their memory and processor time.
+
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
+use super::client::{PATIENCE, wait_until};
+use stannel::{Configuration, Handler, Server};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const ANY_PORT: &str = "--urls=http://127.0.0.1:0";
+
+/// A server that runs; it is killed when the test ends before it does.
+pub(crate) struct Process {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<ChildStderr>,
+}
+
+impl Process {
+    /// The command.
+    pub(crate) fn stannel(arguments: &[&str]) -> Self {
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_stannel")).args(arguments))
+    }
+
+    /// The command with a bound on open files.
+    pub(crate) fn stannel_with_open_files(limit: u32, arguments: &[&str]) -> Self {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let program = env!("CARGO_BIN_EXE_stannel");
+        Self::spawn(Command::new("sh").args(["-c", &script, program]).args(arguments))
+    }
+
+    /// This test program again, as the server of its `server_process`; see [`serve_if_asked`].
+    pub(crate) fn own(arguments: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["server_process", "--exact", "--nocapture"])
+            .env(ARGUMENTS, arguments.join("\n"));
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            // What it warns of is not read while it runs, and must not fill the pipe.
+            .env("STANNEL_LOG", "off")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            stderr: child.stderr.take(),
+            child,
+        }
+    }
+
+    /// The next address that it listens on.
+    pub(crate) fn url(&mut self) -> String {
+        let mut line = String::new();
+        while self.stdout.read_line(&mut line).unwrap() > 0 {
+            // The test harness may have begun the line.
+            if let Some((_, url)) = line.split_once("Now listening on: ") {
+                return url.trim_end().to_owned();
+            }
+            line.clear();
+        }
+        panic!("it does not listen: {}", self.errors());
+    }
+
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        self.url().strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The exit code, once it has ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let mut status: Option<ExitStatus> = None;
+        wait_until("the server to end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Asks it to stop and expects that it does so in order.
+    pub(crate) fn stop(mut self) {
+        self.terminate();
+        assert_eq!(self.exit_code(), Some(0));
+    }
+
+    /// Everything on standard error; waits for the end.
+    pub(crate) fn errors(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.stderr.take() {
+            stderr.read_to_string(&mut text).unwrap();
+        }
+        text
+    }
+
+    /// Resident memory now, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was ever resident, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Processor time used so far, by all threads.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        // USER_HZ is 100 on every Linux.
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program to its end: its exit code and what it wrote on standard error.
+pub(crate) fn run_stannel(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut process = Process::stannel(arguments);
+    let began = Instant::now();
+    let code = process.exit_code();
+    assert!(began.elapsed() < PATIENCE);
+    (code, process.errors())
+}
+
+const ARGUMENTS: &str = "STANNEL_TEST_SERVER";
+
+/// To be the whole of a test called `server_process`: serves with this handler if this process was started by
+/// [`Process::own`], and then ends the process. Otherwise it does nothing.
+pub(crate) fn serve_if_asked<F, H>(factory: F)
+where
+    F: Fn() -> H + Send + Sync + 'static,
+    H: Handler + 'static,
+{
+    let Ok(arguments) = std::env::var(ARGUMENTS) else {
+        return;
+    };
+    let mut options = Configuration::from_args(arguments.lines())
+        .and_then(|configuration| configuration.server_options())
+        .unwrap();
+    options.handle_signals = true;
+    let server = Server::new(options, factory).bind().unwrap();
+    for address in server.addresses() {
+        println!("Now listening on: {address}");
+    }
+    let code = match server.run() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    };
+    std::process::exit(code);
+}
