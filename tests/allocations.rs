@@ -6,6 +6,11 @@ use std::cell::Cell;
 use stannel::connection::{Connection, Engine, Fate};
 use stannel::{ConnectionInfo, Exchange, Method, Outcome, Peer, Request, ServerOptions, StatusCode, header};
 
+use requests::{BROWSER, TECHEMPOWER, post};
+
+#[path = "support/requests.rs"]
+mod requests;
+
 /// The system's allocator, and how often this thread asked it.
 struct Counting;
 
@@ -83,28 +88,6 @@ impl Loop {
     }
 }
 
-const TECHEMPOWER: &str = "GET /plaintext HTTP/1.1\r\n\
-    Host: server\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20130501 Firefox/30.0 AppleWebKit/600.00 Chrome/30.0.0000.0\r\n\
-    Cookie: uid=12345678901234567890; __utma=1.1234567890.1234567890.1234567890.1234567890.12; wd=2560x1600\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-    Accept-Language: en-US,en;q=0.5\r\n\
-    Connection: keep-alive\r\n\
-    \r\n";
-
-const BROWSER: &str = "GET /plaintext HTTP/1.1\r\n\
-    Host: www.example.com\r\n\
-    Connection: keep-alive\r\n\
-    Cache-Control: max-age=0\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
-    Sec-Fetch-Mode: navigate\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n\
-    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\
-    \r\n";
-
 /// Allocations of 1000 turns with `input`, after a few that warm the loop up.
 #[track_caller]
 fn allocations(input: &str, requests: usize, ending: &[u8]) -> usize {
@@ -143,10 +126,7 @@ fn a_path_that_has_to_be_decoded_allocates_nothing() {
 #[test]
 fn a_body_that_came_with_its_head_allocates_nothing() {
     let body = "0123456789abcdef".repeat(256);
-    let post = format!(
-        "POST /echo HTTP/1.1\r\nHost: server\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let post = post("/echo", &body);
     assert_eq!(allocations(&post, 1, body.as_bytes()), 0);
     assert_eq!(allocations(&post.repeat(8), 8, body.as_bytes()), 0);
 }

@@ -138,6 +138,25 @@ fn a_handler_changes_the_response_rate_for_one_response_alone() {
     is_aborted_at(&core, &client, 115_000 - 1);
 }
 
+/// A body that was expected and not asked for ends the connection, and so does one that is malformed.
+#[test]
+fn a_changed_rate_holds_for_the_rest_of_a_connection_that_ends_too() {
+    for body in [
+        "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nx",
+    ] {
+        let core = Core::new(response_rate_alone, |request, mut exchange| {
+            exchange.min_response_data_rate(None);
+            sized(request, exchange)
+        });
+        let mut client = core.client();
+        client.send(format!("POST /24000 HTTP/1.1\r\nHost: h\r\n{body}"));
+        core.at(1_000_000);
+        assert!(client.is_open());
+        assert!(client.read().ends_with("xxx") && client.is_write_shut());
+    }
+}
+
 #[test]
 fn a_stalled_server_blames_no_reader() {
     let core = Core::new(|_| {}, sized);

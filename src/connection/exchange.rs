@@ -176,7 +176,7 @@ impl Turn<'_> {
             (Response::Complete, Consumer::None) if self.engine.state.body_forbids_reuse() => {
                 // The head of the response said so; what the client sends now is no request.
                 self.connection.end_for(CloseReason::Finished);
-                self.count_response();
+                self.end_response();
                 self.close_after_output(Ending::Linger);
                 Step::Ended
             }
@@ -304,7 +304,7 @@ impl Turn<'_> {
             Consumer::Drain { .. } => {
                 // The response is out; there will be no other.
                 self.connection.end_for(CloseReason::Rejected(rejection));
-                self.count_response();
+                self.end_response();
                 self.close_after_output(Ending::Linger);
                 return Step::Ended;
             }
@@ -333,7 +333,7 @@ impl Turn<'_> {
                 crate::handler::ConnectionId(self.connection.info.id)
             );
             self.connection.end_for(CloseReason::DrainTimeout);
-            self.count_response();
+            self.end_response();
             // An output that is stuck after all this time will not be read any more.
             let ending = if self.has_output() {
                 Ending::Abort
@@ -509,7 +509,7 @@ impl Turn<'_> {
 
     /// The client must be able to tell that the response is not whole.
     fn cut_off(&mut self, active: &Active) {
-        self.count_response();
+        self.end_response();
         let framing = match &active.response {
             Response::Stream { write, .. } | Response::Pipe { write, .. } => Some(write.framing),
             Response::Awaited | Response::Complete => None,

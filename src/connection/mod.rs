@@ -516,7 +516,7 @@ impl Turn<'_> {
             .tell(|observer| observer.rejected(info, rejection, first_bytes));
         self.engine.state.current.close = true;
         self.engine.state.put_error(rejection.status());
-        self.count_response();
+        self.end_response();
         self.connection.end_for(CloseReason::Rejected(rejection));
         self.close_after_output(Ending::Linger);
     }
@@ -530,16 +530,10 @@ impl Turn<'_> {
     /// The exchange is over: on to the next one, or to the end.
     #[inline]
     fn finish_exchange(&mut self) {
-        self.count_response();
+        self.end_response();
         let engine = &mut *self.engine;
         let connection = &mut *self.connection;
         let current = &mut engine.state.current;
-        if current.overrides.is_some() {
-            connection.response_rate = current
-                .overrides
-                .take()
-                .map(|overrides| Box::new(overrides.response_rate));
-        }
         if current.close || engine.is_draining {
             let facts = current.facts;
             let client_is_done = connection.ended || (!facts.keeps_alive() && !facts.is_connect());
@@ -567,9 +561,13 @@ impl Turn<'_> {
         connection.timer = engine.keep_alive_deadline();
     }
 
-    /// The response at hand is complete, or will never be.
+    /// The response at hand is complete, or will never be: it is counted, and a rate of its own holds for what of it is
+    /// unsent.
     #[inline]
-    fn count_response(&mut self) {
+    fn end_response(&mut self) {
+        if let Some(overrides) = self.engine.state.current.overrides.take() {
+            self.connection.response_rate = Some(Box::new(overrides.response_rate));
+        }
         let Some(status) = self.engine.state.current.status else {
             return;
         };

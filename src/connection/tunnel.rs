@@ -22,7 +22,7 @@ impl Turn<'_> {
     /// The 101 is written: from here on nothing is HTTP.
     pub(super) fn switch(&mut self, tunnel: Box<dyn Tunnel>, place: Place) {
         self.engine.counters(self.connection.endpoint).upgraded.add(1);
-        self.count_response();
+        self.end_response();
         // The place among the ordinary connections is given back.
         self.connection.place = place;
         self.connection.timer = NEVER;
