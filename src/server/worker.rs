@@ -133,8 +133,10 @@ pub(super) struct Worker<'a> {
     wheel: TimerWheel,
     /// Connections that can go on without waiting for anything.
     queue: VecDeque<usize>,
-    /// When accepting goes on after the system refused it.
+    /// When accepting is tried again after the system refused it.
     accept_again: Option<Time>,
+    /// Whether the system has refused since a listener's queue was last empty: said once, not at each try.
+    is_starved: bool,
     stage: Stage,
     start: Instant,
     now: Time,
@@ -171,6 +173,7 @@ impl<'a> Worker<'a> {
             wheel: TimerWheel::new(),
             queue: VecDeque::new(),
             accept_again: None,
+            is_starved: false,
             stage: Stage::Running,
             start: Instant::now(),
             now: Time::ZERO,
@@ -381,6 +384,10 @@ impl<'a> Worker<'a> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         listening.is_ready = false;
+                        if self.is_starved {
+                            self.is_starved = false;
+                            log::warn!(target: "stannel", "accepting goes on");
+                        }
                         return;
                     }
                     // Gone before we came to it.
@@ -389,12 +396,15 @@ impl<'a> Worker<'a> {
                         // Out of descriptors or memory. The connection stays in the queue: trying again at once would
                         // spin, waiting for an event would be for ever.
                         self.accept_again = Some(self.now + ACCEPT_PAUSE);
-                        let advice = if error.raw_os_error() == Some(EMFILE) {
-                            "; raise the limit on open files"
-                        } else {
-                            ""
-                        };
-                        log::warn!(target: "stannel", "cannot accept: {error}; accepting pauses{advice}");
+                        if !self.is_starved {
+                            self.is_starved = true;
+                            let advice = if error.raw_os_error() == Some(EMFILE) {
+                                "; raise the limit on open files"
+                            } else {
+                                ""
+                            };
+                            log::warn!(target: "stannel", "cannot accept: {error}; accepting pauses{advice}");
+                        }
                         return;
                     }
                 },

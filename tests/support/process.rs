@@ -26,11 +26,16 @@ impl Process {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_stannel")).args(arguments))
     }
 
-    /// The command with a bound on open files.
+    /// The command with a bound on open files, which logs what it warns of.
     pub(crate) fn stannel_with_open_files(limit: u32, arguments: &[&str]) -> Self {
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         let program = env!("CARGO_BIN_EXE_stannel");
-        Self::spawn(Command::new("sh").args(["-c", &script, program]).args(arguments))
+        Self::spawn(
+            Command::new("sh")
+                .args(["-c", &script, program])
+                .args(arguments)
+                .env(LOG, "warn"),
+        )
     }
 
     /// This test program again, as the server of its `server_process`; see [`serve_if_asked`].
@@ -43,9 +48,11 @@ impl Process {
     }
 
     fn spawn(command: &mut Command) -> Self {
+        if !command.get_envs().any(|(name, _)| name == LOG) {
+            // It is not read while it runs, and must not fill the pipe.
+            command.env(LOG, "off");
+        }
         let mut child = command
-            // What it warns of is not read while it runs, and must not fill the pipe.
-            .env("STANNEL_LOG", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -91,10 +98,13 @@ impl Process {
         status.and_then(|status| status.code())
     }
 
-    /// Asks it to stop and expects that it does so in order.
-    pub(crate) fn stop(mut self) {
+    /// Asks it to stop and expects that it does so in order; what it wrote on standard error.
+    pub(crate) fn stop(mut self) -> String {
         self.terminate();
-        assert_eq!(self.exit_code(), Some(0));
+        let code = self.exit_code();
+        let errors = self.errors();
+        assert_eq!(code, Some(0), "{errors}");
+        errors
     }
 
     /// Everything on standard error; waits for the end.
@@ -148,6 +158,8 @@ pub(crate) fn run_stannel(arguments: &[&str]) -> (Option<i32>, String) {
     assert!(began.elapsed() < PATIENCE);
     (code, process.errors())
 }
+
+const LOG: &str = "STANNEL_LOG";
 
 const ARGUMENTS: &str = "STANNEL_TEST_SERVER";
 
