@@ -16,10 +16,13 @@ use client::{Client, PATIENCE, get, is_heavy, wait_until};
 use local::{Local, options};
 use process::{ANY_PORT, Process, serve_if_asked};
 use site::Site;
+use stannel::{CloseReason, ConnectionInfo, Disconnected, Exchange, Observer, Request, Responder, Server, StatusCode};
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -298,6 +301,42 @@ fn a_handler_that_panics_costs_its_request() {
     // The one worker is not at its end, and has made itself a new handler each time.
     assert_eq!(other.get("/worker").text(), "10");
     drop(other);
+    server.stop();
+}
+
+#[test]
+fn an_answer_to_a_client_that_left_comes_to_nothing() {
+    /// Says when a connection ends.
+    struct Ends(Mutex<Sender<CloseReason>>);
+    impl Observer for Ends {
+        fn closed(&self, _: &ConnectionInfo, reason: CloseReason) {
+            let _ = self.0.lock().unwrap().send(reason);
+        }
+    }
+    let (ends, ended) = channel();
+    let (hand_over, responders) = channel::<Responder>();
+    let mut options = options(1);
+    options.observer = Some(Arc::new(Ends(Mutex::new(ends))));
+    let server = Local::run(Server::new(options, move || {
+        let hand_over = hand_over.clone();
+        move |_: &Request<'_>, exchange: Exchange<'_>| exchange.defer(|responder| hand_over.send(responder).unwrap())
+    }));
+    let mut client = Client::connect(server.address());
+    client.send(get("/"));
+    let responder = responders.recv_timeout(PATIENCE).unwrap();
+    assert!(!responder.is_disconnected());
+    client.reset();
+    assert_eq!(ended.recv_timeout(PATIENCE).unwrap(), CloseReason::Reset);
+    assert!(responder.is_disconnected());
+    assert_eq!(responder.respond(StatusCode::OK).send("too late"), Err(Disconnected));
+    // Who has only ended its own side is still there.
+    let mut client = Client::connect(server.address());
+    client.send(get("/"));
+    client.end_output();
+    let responder = responders.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(responder.respond(StatusCode::OK).send("in time"), Ok(()));
+    assert_eq!(client.response().text(), "in time");
+    client.expect_end();
     server.stop();
 }
 

@@ -242,7 +242,7 @@ impl BoundServer {
         #[cfg(feature = "signals")]
         let mut signals = self.signals.take();
         let unix_paths = &mut self.unix_paths;
-        self.control.wait(
+        let all_ended = self.control.wait(
             started,
             limits,
             |stage| {
@@ -257,8 +257,8 @@ impl BoundServer {
             || 0,
         );
         for thread in threads {
-            // Whoever still blocks in a handler is left behind.
-            if thread.is_finished() && thread.join().is_err() {
+            // Whoever still blocks in a handler is left behind. A thread says that it has ended a moment before it has.
+            if (all_ended || thread.is_finished()) && thread.join().is_err() {
                 result = Err(ServerError::WorkerPanicked);
             }
         }

@@ -124,21 +124,21 @@ impl Control {
     }
 
     /// Waits until all workers have ended, or a stop has taken as long as it may. `signalled` counts the signals that
-    /// ask for a stop; `on_stage` hears of each new stage.
+    /// ask for a stop; `on_stage` hears of each new stage. Returns whether all have ended.
     pub(super) fn wait(
         &mut self,
         workers: usize,
         limits: &Limits,
         mut on_stage: impl FnMut(Stage),
         mut signalled: impl FnMut() -> usize,
-    ) {
+    ) -> bool {
         let mut events = Events::with_capacity(16);
         let mut calls = 0;
         let mut until = None;
         loop {
             let ended = self.ended.load(Ordering::Acquire);
             if ended >= workers {
-                return;
+                return true;
             }
             calls += signalled() + self.stopper.calls.swap(0, Ordering::AcqRel);
             // A worker that ended by itself has panicked: the others cannot make up for it.
@@ -156,7 +156,7 @@ impl Control {
                 }
                 Stage::Aborting if is_over => {
                     log::debug!(target: "stannel", "21 not all connections could be aborted: a handler still blocks");
-                    return;
+                    return false;
                 }
                 Stage::Running | Stage::LameDuck | Stage::Draining | Stage::Aborting => None,
             };

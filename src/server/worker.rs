@@ -29,11 +29,18 @@ const EVENTS: usize = 1024;
 /// How many connections a listener may give in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// How many a listener may give when it is about to close: more than its queue holds, so that only a flood is cut off.
+const LAST_ACCEPTS: usize = 1024;
+
 /// How often a connection may go on in one turn before others have theirs.
 const ROUNDS_PER_TURN: usize = 4;
 
 /// How long accepting pauses when the system has no descriptor or memory left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A turn reads the clock once, at its start, so what happens during it is taken to have happened then: a timeout that
+/// begins in a turn would end early by as much. Turns are shorter than this unless a handler blocks.
+const TURN: Duration = Duration::from_millis(100);
 
 /// What all workers of a server share.
 pub(super) struct Shared {
@@ -227,7 +234,7 @@ impl<'a> Worker<'a> {
         if may_accept || !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let timers = self.wheel.next_deadline(self.now);
+        let timers = self.wheel.next_deadline(self.overdue());
         let accept = self.accept_again.map(|again| again.since(self.now));
         match (timers, accept) {
             (Some(timers), Some(accept)) => Some(timers.min(accept)),
@@ -335,20 +342,22 @@ impl<'a> Worker<'a> {
         if self.accept_again.is_some_and(|again| self.now >= again) {
             self.accept_again = None;
         }
-        if !self.wheel.has_expired(self.now) {
+        let overdue = self.overdue();
+        if !self.wheel.has_expired(overdue) {
             return;
         }
-        while let Some(key) = self.wheel.pop_expired(self.now) {
-            let Some(entry) = self.entries.get_mut(key) else {
-                continue;
-            };
-            let mut turn = entry.connection.turn(&mut self.engine, key);
-            if turn.deadline().is_some_and(|deadline| deadline <= self.now) {
-                turn.on_timer();
-            }
-            drop(turn);
-            self.work(key);
+        while let Some(key) = self.wheel.pop_expired(overdue) {
+            self.work_after(key, |turn| {
+                if turn.deadline().is_some_and(|deadline| deadline <= overdue) {
+                    turn.on_timer();
+                }
+            });
         }
+    }
+
+    /// Deadlines up to here have passed for sure.
+    fn overdue(&self) -> Time {
+        Time::from_millis(self.now.as_millis().saturating_sub(TURN.as_millis() as u64))
     }
 
     // ---- accepting
@@ -436,7 +445,7 @@ impl<'a> Worker<'a> {
     fn begin_draining(&mut self) {
         // Whoever is in the queue was told that the connection stands: it is served, not reset.
         for index in 0..self.listeners.len() {
-            self.accept_some(index, usize::MAX);
+            self.accept_some(index, LAST_ACCEPTS);
         }
         self.listeners.clear();
         self.accept_again = None;
