@@ -319,7 +319,7 @@ struct EndpointCounters {
 
 impl ServerHandle {
     /// Begins a graceful stop and returns at once; [`BoundServer::run`] returns when it is over. A second call ends
-    /// the lame-duck time.
+    /// the lame-duck time. Called before `run`, it lets that return at once.
     pub fn shutdown(&self) {
         self.inner.stop.stop();
     }
