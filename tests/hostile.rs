@@ -16,7 +16,10 @@ use client::{Client, PATIENCE, get, is_heavy, wait_until};
 use local::{Local, options};
 use process::{ANY_PORT, Process, serve_if_asked};
 use site::Site;
-use stannel::{CloseReason, ConnectionInfo, Disconnected, Exchange, Observer, Request, Responder, Server, StatusCode};
+use stannel::{
+    BodyLength, BodySource, BodyWriter, CloseReason, ConnectionInfo, Disconnected, Exchange, Observer, Progress,
+    Request, Responder, Server, StatusCode,
+};
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -304,6 +307,39 @@ fn a_handler_that_panics_costs_its_request() {
     assert_eq!(other.get("/").status, 200);
     // The one worker is not at its end, and has made itself a new handler each time.
     assert_eq!(other.get("/worker").text(), "10");
+    drop(other);
+    server.stop();
+}
+
+#[test]
+fn what_panics_while_it_is_dropped_costs_its_connection() {
+    struct Sour;
+    impl BodySource for Sour {
+        fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress {
+            writer.put(b"x");
+            Progress::Done
+        }
+    }
+    impl Drop for Sour {
+        fn drop(&mut self) {
+            panic!("to the last");
+        }
+    }
+    let server = Local::run(Server::new(options(1), || {
+        |request: &Request<'_>, exchange: Exchange<'_>| match request.path() {
+            "/sour" => exchange.respond(StatusCode::OK).stream(BodyLength::Exact(1), Sour),
+            _ => exchange.respond(StatusCode::OK).send("hello"),
+        }
+    }));
+    let mut other = Client::connect(server.address());
+    for _ in 0..10 {
+        let mut client = Client::connect(server.address());
+        client.send(get("/sour"));
+        assert_eq!(other.get("/").text(), "hello");
+    }
+    wait_until("all but one to be forgotten", || {
+        server.handle.metrics().total().active_connections == 1
+    });
     drop(other);
     server.stop();
 }

@@ -1,9 +1,9 @@
 //! What the connections of one loop share.
 
-use crate::buffer::Input;
+use crate::buffer::{Input, Output};
 use crate::endpoint::{Limits, ServerOptions};
 use crate::event::{Counters, Watch};
-use crate::handler::{ExchangeState, Handler};
+use crate::handler::{ExchangeState, Handler, Reply};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
 use crate::http1::host::KnownHost;
@@ -173,6 +173,13 @@ impl Engine {
 
     pub(super) fn counters(&self, endpoint: u16) -> &Counters {
         &self.counters[usize::from(endpoint)]
+    }
+
+    /// A turn ended by a panic: nothing that was decided in it holds.
+    pub(crate) fn after_panic(&mut self) {
+        self.state.reply = Reply::Open;
+        self.state.output = Output::default();
+        self.input = Input::with_capacity(READ_SIZE);
     }
 
     pub(crate) fn count_rejected_connection(&self, endpoint: u16) {

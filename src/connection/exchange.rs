@@ -123,8 +123,11 @@ impl Turn<'_> {
 
     /// The memory is kept, what it held is dropped.
     fn forget(&mut self, mut active: Box<Active>) {
-        active.consumer = Consumer::None;
-        active.response = Response::Complete;
+        // What the user's code leaves behind may panic even while it is dropped.
+        quietly(|| {
+            active.consumer = Consumer::None;
+            active.response = Response::Complete;
+        });
         self.engine.keep_active(active);
     }
 
@@ -663,7 +666,7 @@ fn deferred_reply(state: &mut ExchangeState, response: DeferredResponse) -> Opti
 }
 
 /// Runs the user's clean-up; its panic changes nothing any more.
-fn quietly(work: impl FnOnce()) {
+pub(super) fn quietly(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         log::error!(target: "stannel", "13 handler failed: it panicked when told of an end");
     }

@@ -79,6 +79,7 @@ use crate::mailbox::Letter;
 use crate::places::Place;
 use crate::timer::Time;
 use active::Active;
+use exchange::quietly;
 use std::fmt;
 use std::io::IoSlice;
 use tunnel::Switched;
@@ -615,7 +616,7 @@ impl Turn<'_> {
             Phase::Exchange(active) => self.drop_active(active),
             Phase::Tunnel(switched) => {
                 self.engine.counters(self.connection.endpoint).upgraded_closed.add(1);
-                drop(switched);
+                quietly(|| drop(switched));
             }
             other => self.connection.phase = other,
         }

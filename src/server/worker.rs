@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -122,6 +123,13 @@ enum Registered {
     Reads,
     /// Once a write had to wait.
     ReadsAndWrites,
+}
+
+/// Where a connection's work led.
+enum Went {
+    /// It waits for something.
+    On,
+    Over,
 }
 
 pub(super) struct Worker<'a> {
@@ -279,9 +287,21 @@ impl<'a> Worker<'a> {
     }
 
     /// Lets a connection work after it was told something: read, go on, write, as far as that leads without waiting.
+    ///
+    /// What the user's code leaves behind may panic even while it is dropped; that costs its own connection.
     #[inline]
     fn work_after(&mut self, key: usize, tell: impl FnOnce(&mut Turn<'_>)) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        match catch_unwind(AssertUnwindSafe(|| self.go_on(key, tell))) {
+            Ok(Went::On) => {}
+            Ok(Went::Over) => self.remove(key),
+            Err(_) => self.give_up(key),
+        }
+    }
+
+    fn go_on(&mut self, key: usize, tell: impl FnOnce(&mut Turn<'_>)) -> Went {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return Went::On;
+        };
         let Entry { connection, io } = entry;
         let mut turn = connection.turn(&mut self.engine, key);
         tell(&mut turn);
@@ -313,7 +333,7 @@ impl<'a> Worker<'a> {
             };
             if !goes_on {
                 io.settle(&turn, &self.poll, &mut self.wheel, key);
-                return;
+                return Went::On;
             }
             if rounds >= ROUNDS_PER_TURN && turn.fate() == Fate::Open {
                 io.settle(&turn, &self.poll, &mut self.wheel, key);
@@ -321,12 +341,34 @@ impl<'a> Worker<'a> {
                     io.is_queued = true;
                     self.queue.push_back(key);
                 }
-                return;
+                return Went::On;
             }
         }
         turn.closed();
-        drop(turn);
-        self.remove(key);
+        Went::Over
+    }
+
+    /// A panic that nothing below caught: the connection is reset, the loop lives on.
+    #[cold]
+    fn give_up(&mut self, key: usize) {
+        log::error!(target: "stannel", "13 handler failed: what it left behind panicked when it was dropped");
+        self.engine.after_panic();
+        let Some(mut entry) = self.entries.try_remove(key) else {
+            return;
+        };
+        self.wheel.disarm(key);
+        entry.io.socket.abort_on_close();
+        let engine = &mut self.engine;
+        let close = AssertUnwindSafe(|| {
+            let mut turn = entry.connection.turn(engine, key);
+            turn.on_disconnect(CloseReason::ErrorAfterStartingResponse);
+            turn.closed();
+            drop(turn);
+            drop(entry);
+        });
+        if catch_unwind(close).is_err() {
+            self.engine.after_panic();
+        }
     }
 
     /// Forgets a connection; dropping its socket closes it, which also takes it from the poll.
