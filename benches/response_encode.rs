@@ -13,6 +13,8 @@ mod loopless;
 #[path = "../tests/support/requests.rs"]
 mod requests;
 
+type Respond = fn(Exchange<'_>) -> Outcome;
+
 fn bare(exchange: Exchange<'_>) -> Outcome {
     exchange.respond(StatusCode::NO_CONTENT).send("")
 }
@@ -57,7 +59,7 @@ fn chunked(exchange: Exchange<'_>) -> Outcome {
 
 fn response_encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("response_encode");
-    let cases: [(&str, fn(Exchange<'_>) -> Outcome); 4] = [
+    let cases: [(&str, Respond); 4] = [
         ("bare", bare),
         ("plaintext", plaintext),
         ("ten_fields", ten_fields),
