@@ -16,12 +16,14 @@ use client::{Client, get, wait_until, wait_until_refused};
 use local::{Local, options};
 use process::{ANY_PORT, Process, run_stannel, serve_if_asked};
 use site::Site;
-use stannel::{ConnectionInfo, Observer, Server, ServerError, ServerOptions};
+use stannel::{ConnectionInfo, Exchange, Observer, Request, Server, ServerError, ServerOptions, StatusCode};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// The server of the tests that need a process; nothing by itself.
@@ -288,4 +290,52 @@ fn a_worker_that_panicked_is_an_error() {
         drop(TcpStream::connect(server.address()).unwrap());
         assert!(matches!(server.join(), Err(ServerError::WorkerPanicked)));
     }
+}
+
+#[test]
+fn a_handler_that_blocks_is_left_behind() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let (entered, has_entered) = mpsc::channel();
+    let mut options = options(2);
+    options.limits.shutdown_timeout = Duration::ZERO;
+    let server = Local::run(Server::new(options, move || {
+        let (released, entered) = (Arc::clone(&released), entered.clone());
+        move |_: &Request<'_>, exchange: Exchange<'_>| {
+            entered.send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+            exchange.respond(StatusCode::OK).send("too late")
+        }
+    }));
+    let mut client = Client::connect(server.address());
+    client.send(get("/"));
+    has_entered.recv().unwrap();
+    let asked = Instant::now();
+    server.handle.shutdown();
+    server.join().unwrap();
+    assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
+    drop(release);
+    // In a process that lives on it may come back: what it has to say is still sent, then its worker ends too.
+    assert_eq!(client.response().text(), "too late");
+    client.expect_end();
+}
+
+/// Who connected while nobody accepted was told by the system that the connection stands.
+#[test]
+fn a_stop_before_the_start_still_serves_who_waits() {
+    let site = Site::default();
+    let server = Server::new(options(2), move || site.another()).bind().unwrap();
+    let address = server.addresses()[0].socket_addrs()[0];
+    let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(address)).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    server.handle().shutdown();
+    let running = thread::spawn(move || server.run());
+    for mut client in clients {
+        assert_eq!(client.response().text(), "hello");
+        client.end_output();
+        client.expect_end();
+    }
+    running.join().unwrap().unwrap();
 }
