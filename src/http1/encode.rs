@@ -42,14 +42,6 @@ pub(crate) fn end_of_head(out: &mut Vec<u8>) {
 }
 
 /// Server and Date (RFC 9110 §6.6.1) as they go into every response, rendered once a second.
-///
-/// ```
-/// use std::time::{Duration, SystemTime};
-/// use stannel::http1::CommonFields;
-///
-/// let mut fields = CommonFields::new(Some("stannel"), SystemTime::UNIX_EPOCH);
-/// fields.set_time(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
-/// ```
 #[derive(Clone, Debug)]
 pub(crate) struct CommonFields {
     /// Both lines, Server first, and the name of the field that mostly follows: one copy puts all of it.
