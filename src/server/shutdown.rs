@@ -2,7 +2,7 @@
 
 use super::worker::WorkerParts;
 use crate::endpoint::Limits;
-use mio::{Events, Poll, Registry, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -108,7 +108,7 @@ impl Control {
     }
 
     #[cfg(feature = "signals")]
-    pub(super) fn registry(&self) -> &Registry {
+    pub(super) fn registry(&self) -> &mio::Registry {
         self.poll.registry()
     }
 
