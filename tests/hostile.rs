@@ -201,7 +201,16 @@ fn without_descriptors_it_waits_and_recovers() {
     println!("starved for {passed:?}: {used:?} of processor time");
     assert!(used * 4 < passed, "it spins: {used:?} of processor time in {passed:?}");
     drop(clients);
-    assert_eq!(late.response().text(), "home");
+    // Its file needs a descriptor too, and those of the others may not all be back: then it is 500.
+    let response = late.response();
+    assert!(
+        matches!((response.status, response.text()), (200, "home") | (500, _)),
+        "{response:?}"
+    );
+    wait_until("files to be served again", || {
+        Client::connect(address).get("/").status == 200
+    });
+    wait_until("all descriptors to be back", || server.open_files() < 32);
     for _ in 0..20 {
         assert_eq!(Client::connect(address).get("/").text(), "home");
     }

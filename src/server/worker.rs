@@ -34,7 +34,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 const LAST_ACCEPTS: usize = 1024;
 
 /// How often a connection may go on in one turn before others have theirs.
-const ROUNDS_PER_TURN: usize = 4;
+const ROUNDS_PER_TURN: usize = 2;
 
 /// How long accepting pauses when the system has no descriptor or memory left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -202,6 +202,8 @@ impl<'a> Worker<'a> {
                 continue;
             }
             self.tick();
+            // Whoever joins the queue in this turn has had its share of it.
+            let queued = self.queue.len();
             for event in &events {
                 match event.token() {
                     WAKE => self.deliver_letters(),
@@ -220,7 +222,7 @@ impl<'a> Worker<'a> {
                         if event.is_error() {
                             // The peer reset it.
                             self.work_after(key, |turn| turn.on_disconnect(CloseReason::Reset));
-                        } else {
+                        } else if !entry.io.is_queued {
                             self.work(key);
                         }
                     }
@@ -228,7 +230,7 @@ impl<'a> Worker<'a> {
             }
             self.follow_stage();
             self.accept_all();
-            for _ in 0..self.queue.len() {
+            for _ in 0..queued {
                 let Some(key) = self.queue.pop_front() else { break };
                 if let Some(entry) = self.entries.get_mut(key) {
                     entry.io.is_queued = false;

@@ -132,6 +132,11 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// Processor time used so far, by all threads.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
