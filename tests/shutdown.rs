@@ -16,9 +16,9 @@ use client::{Client, get, wait_until, wait_until_refused};
 use local::{Local, options};
 use process::{ANY_PORT, Process, run_stannel, serve_if_asked};
 use site::Site;
-use stannel::{ConnectionInfo, Exchange, Observer, Request, Server, ServerError, ServerOptions, StatusCode};
+use stannel::{Exchange, Request, Server, ServerOptions, StatusCode};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
@@ -272,24 +272,6 @@ fn a_server_that_was_never_run_leaves_nothing_behind() {
     drop(server);
     assert!(!path.exists());
     drop(TcpListener::bind(address).unwrap());
-}
-
-/// An observer's panic is not the handler's: the server cannot go on, and must not end as if all were well.
-#[test]
-fn a_worker_that_panicked_is_an_error() {
-    struct Fails;
-    impl Observer for Fails {
-        fn accepted(&self, _: &ConnectionInfo) {
-            panic!("as the test asked for");
-        }
-    }
-    for _ in 0..20 {
-        let mut options = options(2);
-        options.observer = Some(Arc::new(Fails));
-        let server = Local::start(options);
-        drop(TcpStream::connect(server.address()).unwrap());
-        assert!(matches!(server.join(), Err(ServerError::WorkerPanicked)));
-    }
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Socket {
         either!(self, stream => stream.write_vectored(slices))
     }
 
+    /// What the kernel has to say against it.
+    pub(super) fn error(&self) -> Option<io::Error> {
+        either!(self, stream => stream.take_error()).ok().flatten()
+    }
+
     pub(super) fn shut_write(&self) -> io::Result<()> {
         either!(self, stream => stream.shutdown(Shutdown::Write))
     }

@@ -220,8 +220,13 @@ impl<'a> Worker<'a> {
                         entry.io.end_announced |= event.is_read_closed();
                         entry.io.is_stuck &= !event.is_writable();
                         if event.is_error() {
-                            // The peer reset it.
-                            self.work_after(key, |turn| turn.on_disconnect(CloseReason::Reset));
+                            // The peer reset it, or the kernel gave it up.
+                            let reason = entry
+                                .io
+                                .socket
+                                .error()
+                                .map_or(CloseReason::Reset, |error| reason_for(&error));
+                            self.work_after(key, |turn| turn.on_disconnect(reason));
                         } else if !entry.io.is_queued {
                             self.work(key);
                         }
@@ -497,14 +502,20 @@ impl<'a> Worker<'a> {
     }
 
     fn begin_draining(&mut self) {
+        self.engine.begin_draining();
+        // Idle ones first: their descriptors may be all there are.
+        self.drain_connections();
         // Whoever is in the queue was told that the connection stands: it is served, not reset.
         for index in 0..self.listeners.len() {
             self.accept_some(index, LAST_ACCEPTS);
         }
         self.listeners.clear();
         self.accept_again = None;
-        self.engine.begin_draining();
-        // A request that the kernel has already counts as come.
+        self.drain_connections();
+    }
+
+    /// Ends those without a request. One that the kernel has already counts as come.
+    fn drain_connections(&mut self) {
         let keys: Vec<usize> = self.entries.iter().map(|(key, _)| key).collect();
         for key in keys {
             if let Some(entry) = self.entries.get_mut(key) {
