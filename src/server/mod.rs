@@ -3,6 +3,7 @@
 //! [`Server::bind`] opens every socket; [`BoundServer::run`] starts one thread per worker and itself only waits: for
 //! signals, for the handle, for the deadlines of a stop.
 
+mod connection_io;
 mod listener;
 mod shutdown;
 #[cfg(feature = "signals")]

@@ -1,5 +1,6 @@
 //! The loop of one core: it owns its listeners, a slab of connections, a timer wheel, a mailbox and a handler.
 
+use super::connection_io::{Io, reason_for};
 use super::listener::{EMFILE, Listener};
 use super::shutdown::{SharedStage, Stage};
 use super::socket::Socket;
@@ -13,7 +14,7 @@ use crate::timer::{Time, TimerWheel};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,28 +102,6 @@ impl WorkerParts {
 struct Entry {
     connection: Connection,
     io: Io,
-}
-
-struct Io {
-    socket: Socket,
-    registered: Registered,
-    /// Whether a read may bring something.
-    is_readable: bool,
-    /// Whether the peer's end is announced, so that a short read is not the last one.
-    end_announced: bool,
-    /// Whether a write would block.
-    is_stuck: bool,
-    is_queued: bool,
-}
-
-/// What the poll tells of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Registered {
-    /// Nothing: it was read at once when it was accepted, and may be over already.
-    No,
-    Reads,
-    /// Once a write had to wait.
-    ReadsAndWrites,
 }
 
 /// Where a connection's work led.
@@ -469,15 +448,7 @@ impl<'a> Worker<'a> {
         };
         let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
         let connection = Connection::with_place(&self.engine, info, endpoint, place);
-        let io = Io {
-            socket,
-            registered: Registered::No,
-            // The request often came with the connection: reading first may spare the registration.
-            is_readable: true,
-            end_announced: false,
-            is_stuck: false,
-            is_queued: false,
-        };
+        let io = Io::new(socket);
         let key = self.entries.insert(Entry { connection, io });
         self.work(key);
     }
@@ -531,124 +502,5 @@ impl<'a> Worker<'a> {
         for key in keys {
             self.work_after(key, &tell);
         }
-    }
-}
-
-impl Io {
-    /// Reads once. Returns whether the connection heard of anything.
-    #[inline]
-    fn read(&mut self, turn: &mut Turn<'_>) -> bool {
-        let buffer = turn.read_buffer();
-        let room = buffer.len();
-        match self.socket.read(buffer) {
-            Ok(count) => {
-                // After a short read the kernel has nothing more, unless the end is still to come; asking again would
-                // cost a call for nothing.
-                if count == 0 || (count < room && !self.end_announced) {
-                    self.is_readable = false;
-                }
-                turn.on_read(count);
-                true
-            }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => false,
-                io::ErrorKind::WouldBlock => {
-                    self.is_readable = false;
-                    false
-                }
-                _ => {
-                    turn.on_disconnect(reason_for(&error));
-                    true
-                }
-            },
-        }
-    }
-
-    /// Writes what waits, as far as the kernel takes it.
-    #[inline]
-    fn write(&mut self, turn: &mut Turn<'_>) {
-        loop {
-            let (asked, result) = match turn.output() {
-                Some(bytes) => (bytes.len(), self.socket.write(bytes)),
-                None => {
-                    let mut slices = [IoSlice::new(&[]); 64];
-                    let count = turn.output_slices(&mut slices);
-                    let slices = &slices[..count];
-                    (
-                        slices.iter().map(|slice| slice.len()).sum(),
-                        self.socket.write_vectored(slices),
-                    )
-                }
-            };
-            match result {
-                Ok(count) => {
-                    turn.on_written(count);
-                    if count < asked {
-                        self.is_stuck = true;
-                        return;
-                    }
-                    if !turn.has_output() {
-                        return;
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.is_stuck = true;
-                        return;
-                    }
-                    _ => {
-                        turn.on_disconnect(reason_for(&error));
-                        return;
-                    }
-                },
-            }
-        }
-    }
-
-    /// The turn is over: sees to it that whatever comes next wakes the loop.
-    #[inline]
-    fn settle(&mut self, turn: &Turn<'_>, poll: &Poll, wheel: &mut TimerWheel, key: usize) {
-        match turn.deadline() {
-            Some(deadline) => wheel.arm(key, deadline),
-            None => wheel.disarm(key),
-        }
-        let wanted = if self.is_stuck {
-            Registered::ReadsAndWrites
-        } else {
-            Registered::Reads
-        };
-        if self.registered < wanted {
-            self.register(poll, key, wanted);
-        }
-    }
-
-    #[cold]
-    fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) {
-        let interest = match wanted {
-            Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
-            Registered::Reads | Registered::No => Interest::READABLE,
-        };
-        let result = if self.registered == Registered::No {
-            self.socket.register(poll.registry(), Token(key), interest)
-        } else {
-            self.socket.reregister(poll.registry(), Token(key), interest)
-        };
-        match result {
-            Ok(()) => self.registered = wanted,
-            // Its deadline will come all the same, and ends it.
-            Err(error) => log::error!(target: "stannel", "cannot watch a connection: {error}"),
-        }
-    }
-}
-
-/// A peer that went away is no error of ours; ETIMEDOUT comes from TCP_USER_TIMEOUT.
-fn reason_for(error: &io::Error) -> CloseReason {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-            CloseReason::Reset
-        }
-        io::ErrorKind::TimedOut => CloseReason::ResponseTooSlow,
-        _ => CloseReason::IoError,
     }
 }

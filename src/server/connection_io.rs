@@ -1,0 +1,162 @@
+//! The socket of one connection at work: what to read, what to write, what to wait for.
+
+use super::socket::Socket;
+use crate::connection::Turn;
+use crate::event::CloseReason;
+use crate::timer::TimerWheel;
+use mio::{Interest, Poll, Token};
+use std::io::{self, IoSlice};
+
+pub(super) struct Io {
+    pub(super) socket: Socket,
+    registered: Registered,
+    /// Whether a read may bring something.
+    pub(super) is_readable: bool,
+    /// Whether the peer's end is announced, so that a short read is not the last one.
+    pub(super) end_announced: bool,
+    /// Whether a write would block.
+    pub(super) is_stuck: bool,
+    pub(super) is_queued: bool,
+}
+
+/// What the poll tells of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Registered {
+    /// Nothing: it was read at once when it was accepted, and may be over already.
+    No,
+    Reads,
+    /// Once a write had to wait.
+    ReadsAndWrites,
+}
+
+impl Io {
+    /// The socket of a connection that was accepted just now.
+    pub(super) fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            registered: Registered::No,
+            // The request often came with the connection: reading first may spare the registration.
+            is_readable: true,
+            end_announced: false,
+            is_stuck: false,
+            is_queued: false,
+        }
+    }
+
+    /// Reads once. Returns whether the connection heard of anything.
+    #[inline]
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> bool {
+        let buffer = turn.read_buffer();
+        let room = buffer.len();
+        match self.socket.read(buffer) {
+            Ok(count) => {
+                // After a short read the kernel has nothing more, unless the end is still to come; asking again would
+                // cost a call for nothing.
+                if count == 0 || (count < room && !self.end_announced) {
+                    self.is_readable = false;
+                }
+                turn.on_read(count);
+                true
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => false,
+                io::ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    false
+                }
+                _ => {
+                    turn.on_disconnect(reason_for(&error));
+                    true
+                }
+            },
+        }
+    }
+
+    /// Writes what waits, as far as the kernel takes it.
+    #[inline]
+    pub(super) fn write(&mut self, turn: &mut Turn<'_>) {
+        loop {
+            let (asked, result) = match turn.output() {
+                Some(bytes) => (bytes.len(), self.socket.write(bytes)),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let count = turn.output_slices(&mut slices);
+                    let slices = &slices[..count];
+                    (
+                        slices.iter().map(|slice| slice.len()).sum(),
+                        self.socket.write_vectored(slices),
+                    )
+                }
+            };
+            match result {
+                Ok(count) => {
+                    turn.on_written(count);
+                    if count < asked {
+                        self.is_stuck = true;
+                        return;
+                    }
+                    if !turn.has_output() {
+                        return;
+                    }
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        self.is_stuck = true;
+                        return;
+                    }
+                    _ => {
+                        turn.on_disconnect(reason_for(&error));
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    /// The turn is over: sees to it that whatever comes next wakes the loop.
+    #[inline]
+    pub(super) fn settle(&mut self, turn: &Turn<'_>, poll: &Poll, wheel: &mut TimerWheel, key: usize) {
+        match turn.deadline() {
+            Some(deadline) => wheel.arm(key, deadline),
+            None => wheel.disarm(key),
+        }
+        let wanted = if self.is_stuck {
+            Registered::ReadsAndWrites
+        } else {
+            Registered::Reads
+        };
+        if self.registered < wanted {
+            self.register(poll, key, wanted);
+        }
+    }
+
+    #[cold]
+    fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) {
+        let interest = match wanted {
+            Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
+            Registered::Reads | Registered::No => Interest::READABLE,
+        };
+        let result = if self.registered == Registered::No {
+            self.socket.register(poll.registry(), Token(key), interest)
+        } else {
+            self.socket.reregister(poll.registry(), Token(key), interest)
+        };
+        match result {
+            Ok(()) => self.registered = wanted,
+            // Its deadline will come all the same, and ends it.
+            Err(error) => log::error!(target: "stannel", "cannot watch a connection: {error}"),
+        }
+    }
+}
+
+/// A peer that went away is no error of ours; ETIMEDOUT comes from TCP_USER_TIMEOUT.
+pub(super) fn reason_for(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            CloseReason::Reset
+        }
+        io::ErrorKind::TimedOut => CloseReason::ResponseTooSlow,
+        _ => CloseReason::IoError,
+    }
+}
