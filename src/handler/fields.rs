@@ -120,7 +120,7 @@ impl fmt::Display for FieldError {
 impl std::error::Error for FieldError {}
 
 /// What the handler's own fields mean for the rest of the head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FieldsSeen {
     pub(crate) date: bool,
     pub(crate) server: bool,

@@ -176,7 +176,6 @@ impl ExchangeState {
             "each decision is taken out when it was made"
         );
         self.body_consumed = 0;
-        self.fields_seen = FieldsSeen::default();
     }
 
     // ---- names for letters
@@ -368,15 +367,6 @@ impl ExchangeState {
             || self.body_forbids_reuse();
         self.current.status = Some(status);
         let out = self.output.linear();
-        if let HeadLength::Exact(length) = length
-            && !self.current.close
-            && self.current.facts.is_http11()
-            && seen == FieldsSeen::default()
-        {
-            self.common.put_with_length(out, length);
-            return;
-        }
-        self.common.put(out, seen.server, seen.date);
         if self.current.close {
             if !seen.connection_close {
                 out.extend_from_slice(b"Connection: close\r\n");
@@ -384,10 +374,18 @@ impl ExchangeState {
         } else if !self.current.facts.is_http11() && !seen.connection {
             out.extend_from_slice(b"Connection: keep-alive\r\n");
         }
+        if let HeadLength::Exact(length) = length
+            && !seen.server
+            && !seen.date
+        {
+            self.common.put_with_length(out, length);
+            return;
+        }
+        self.common.put(out, seen.server, seen.date);
         match length {
             HeadLength::Exact(length) => encode::content_length(out, length),
             HeadLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
-            HeadLength::None | HeadLength::UntilClose => out.extend_from_slice(b"\r\n"),
+            HeadLength::None | HeadLength::UntilClose => encode::end_of_head(out),
         }
     }
 
