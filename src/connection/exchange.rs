@@ -80,6 +80,14 @@ impl Turn<'_> {
                 matches!(self.connection.phase, Phase::Tunnel(_))
             }
             Step::Next | Step::Blocked | Step::Finished => {
+                if active.wants_body(false) {
+                    log::debug!(
+                        target: "stannel::connections",
+                        "25 connection {} request {} body reading started",
+                        crate::handler::ConnectionId(self.connection.info.id),
+                        self.connection.number
+                    );
+                }
                 std::mem::swap(&mut active.current, &mut self.engine.state.current);
                 self.connection.phase = Phase::Exchange(active);
                 true

@@ -174,6 +174,7 @@ impl Connection {
         engine.counters(endpoint).accepted.add(1);
         engine.watch.tell(|observer| observer.accepted(&info));
         log::debug!(target: "stannel::connections", "39 connection {} accepted from {}", ConnectionId(info.id), info.peer);
+        log::debug!(target: "stannel::connections", "1 connection {} started", ConnectionId(info.id));
         Self {
             info,
             phase: Phase::Head,

@@ -81,6 +81,12 @@ impl Turn<'_> {
     /// The body is complete, or its consumer wants no more of it: on to the response.
     pub(super) fn consumer_ends(&mut self, active: &mut Active, end: PipeEnd) -> Step {
         let is_complete = end == PipeEnd::Complete;
+        log::debug!(
+            target: "stannel::connections",
+            "26 connection {} request {} body reading done",
+            crate::handler::ConnectionId(self.connection.info.id),
+            self.connection.number
+        );
         let lines = if is_complete { active.body.trailers() } else { &[] };
         let trailers = Trailers { lines };
         match std::mem::replace(&mut active.consumer, Consumer::None) {
@@ -154,6 +160,11 @@ impl Turn<'_> {
             };
             self.close_after_output(ending);
         } else {
+            log::debug!(
+                target: "stannel::connections",
+                "27 connection {} request body too slow",
+                crate::handler::ConnectionId(self.connection.info.id)
+            );
             self.body_failed(&mut active, Rejection::RequestBodyTimeout);
         }
         self.forget(active);

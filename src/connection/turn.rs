@@ -113,6 +113,14 @@ impl Turn<'_> {
 
     /// The connection broke: everything is dropped.
     pub fn on_disconnect(&mut self, reason: CloseReason) {
+        if matches!(self.connection.phase, Phase::Exchange(_)) {
+            log::debug!(
+                target: "stannel::connections",
+                "20 connection {} request {} ended abnormally: {reason:?}",
+                ConnectionId(self.connection.info.id),
+                self.connection.number
+            );
+        }
         // Who lingers has said all it had to say.
         if !matches!(self.connection.phase, Phase::Lingering { .. }) {
             self.end_now(reason, Ending::Plain);
@@ -344,6 +352,7 @@ impl Turn<'_> {
         } else {
             ending
         };
+        log::debug!(target: "stannel::connections", "10 connection {} disconnecting", ConnectionId(self.connection.info.id));
         self.drop_work();
         self.connection.phase = Phase::Closing(ending);
         self.connection.timer = NEVER;

@@ -292,6 +292,9 @@ impl ExchangeState {
             Ok(BodyRule::None | BodyRule::LengthOnly) => HeadLength::None,
         };
         let is_sent = !self.current.facts.is_head() && length > 0;
+        if self.current.facts.is_head() && length > 0 {
+            log::debug!(target: "stannel", "18 {length} bytes of a body were left out of the response to a HEAD request");
+        }
         self.end_head(status, framing);
         if is_sent {
             self.put_body(body);
