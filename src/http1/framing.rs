@@ -311,6 +311,7 @@ mod tests {
     use super::{Framing, RequestFacts, examine};
     use crate::http1::host::KnownHost;
     use crate::http1::{RawField, Rejection, target};
+
     fn facts(method: &str, is_http11: bool, fields: &[(&str, &str)]) -> Result<RequestFacts, Rejection> {
         let fields: Vec<RawField<'_>> = fields
             .iter()

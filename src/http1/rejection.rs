@@ -16,9 +16,6 @@ macro_rules! rejections {
         ///
         /// assert_eq!(Rejection::RequestLineTooLong.status(), 414);
         /// ```
-        // Aligned to a word: as a single byte it would share words with the values that results carry, which are then
-        // moved byte by byte, 80 instructions for each request.
-        #[repr(align(8))]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Rejection {
