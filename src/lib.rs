@@ -324,7 +324,11 @@ mod server;
 pub mod timer;
 
 pub use configuration::{Configuration, ConfigurationError, Origin};
-pub use endpoint::{Binding, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, UrlError, UrlPrefix};
+pub use endpoint::{
+    Binding, CertificateSource, ClientCertificateMode, ClientCertificateRoots, EndpointSource, HttpProtocols,
+    HttpsOptions, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, SocketHandle, SslProtocols,
+    StoreLocation, UrlError, UrlPrefix,
+};
 pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer};
 pub use handler::{
     Body, BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyStarted, BodyWriter, ConnectionInfo, DeferredHead,

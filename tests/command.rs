@@ -215,7 +215,7 @@ fn a_failure_at_start_is_one_line_and_exit_code_1() {
         (&["--urls"], "--urls has no value"),
         (
             &["--urls=https://localhost:5001"],
-            "urls on the command line: unsupported scheme",
+            "cannot serve https://localhost:5001: this build has no TLS",
         ),
         (
             &["--Kestrel:Limits:KeepAliveTimeout=soon"],

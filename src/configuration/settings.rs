@@ -422,7 +422,7 @@ mod tests {
             let bindings: Vec<String> = options
                 .endpoints()
                 .iter()
-                .map(|endpoint| endpoint.binding().to_string())
+                .map(|endpoint| endpoint.to_string())
                 .collect();
             assert_eq!(bindings, *expected, "{urls}");
         }

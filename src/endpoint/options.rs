@@ -1,6 +1,9 @@
 //! What a server listens on and how it behaves.
 
+use super::binding::{Binding, SocketHandle};
+use super::https::HttpsOptions;
 use super::limits::Limits;
+use super::listen::{EndpointSource, HttpsCallback, ListenCallback, ListenOptions};
 use super::url::{UrlError, UrlPrefix};
 use crate::event::Observer;
 use std::fmt;
@@ -39,6 +42,8 @@ pub struct ServerOptions {
     /// because signals belong to the program and not to a library. Without the feature `signals` it does nothing.
     pub handle_signals: bool,
     endpoints: Vec<ListenOptions>,
+    endpoint_defaults: Option<ListenCallback>,
+    https_defaults: Option<HttpsCallback>,
 }
 
 impl Default for ServerOptions {
@@ -50,6 +55,8 @@ impl Default for ServerOptions {
             observer: None,
             handle_signals: false,
             endpoints: Vec::new(),
+            endpoint_defaults: None,
+            https_defaults: None,
         }
     }
 }
@@ -81,10 +88,35 @@ impl ServerOptions {
     /// A host name that is none of these listens on every address, as with Kestrel.
     ///
     /// # Errors
-    /// Says what is wrong with the URL; `https` is not served yet.
+    /// Says what is wrong with the URL.
     pub fn listen_url(&mut self, url: &str) -> Result<&mut ListenOptions, UrlError> {
-        let prefix = UrlPrefix::parse(url)?;
-        Ok(self.add(prefix.binding().clone()))
+        let endpoint = self.url_endpoint(url, EndpointSource::Code)?;
+        Ok(self.push(endpoint))
+    }
+
+    /// Listens on a socket that is bound already.
+    pub fn listen_handle(&mut self, handle: SocketHandle) -> &mut ListenOptions {
+        self.add(Binding::Handle(handle))
+    }
+
+    /// Runs a callback on every endpoint that is made from now on, before the endpoint's own options are set; Kestrel's
+    /// `ConfigureEndpointDefaults`. There is one: a second call replaces the first.
+    ///
+    /// ```
+    /// use stannel::ServerOptions;
+    ///
+    /// let mut options = ServerOptions::default();
+    /// options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = false);
+    /// assert!(!options.listen_localhost(5000).no_delay);
+    /// ```
+    pub fn configure_endpoint_defaults(&mut self, defaults: impl Fn(&mut ListenOptions) + Send + Sync + 'static) {
+        self.endpoint_defaults = Some(Arc::new(defaults));
+    }
+
+    /// Runs a callback on the HTTPS options of every endpoint that is made from now on; Kestrel's
+    /// `ConfigureHttpsDefaults`. There is one: a second call replaces the first.
+    pub fn configure_https_defaults(&mut self, defaults: impl Fn(&mut HttpsOptions) + Send + Sync + 'static) {
+        self.https_defaults = Some(Arc::new(defaults));
     }
 
     /// What to listen on, in order. None: `http://localhost:5000`.
@@ -94,9 +126,34 @@ impl ServerOptions {
     }
 
     fn add(&mut self, binding: Binding) -> &mut ListenOptions {
-        self.endpoints.push(ListenOptions { binding });
+        let endpoint = self.endpoint(binding, EndpointSource::Code);
+        self.push(endpoint)
+    }
+
+    fn push(&mut self, endpoint: ListenOptions) -> &mut ListenOptions {
+        self.endpoints.push(endpoint);
         let last = self.endpoints.len() - 1;
         &mut self.endpoints[last]
+    }
+
+    /// An endpoint with the defaults as they are now.
+    pub(crate) fn endpoint(&self, binding: Binding, source: EndpointSource) -> ListenOptions {
+        let mut endpoint = ListenOptions::new(binding, source, self.https_defaults.clone());
+        if let Some(defaults) = &self.endpoint_defaults {
+            defaults(&mut endpoint);
+        }
+        endpoint
+    }
+
+    /// The endpoint of a URL prefix: https ones have TLS, once.
+    pub(crate) fn url_endpoint(&self, url: &str, source: EndpointSource) -> Result<ListenOptions, UrlError> {
+        let address = UrlPrefix::parse(url)?.address()?;
+        let mut endpoint = self.endpoint(address.binding, source);
+        endpoint.set_host(address.host);
+        if address.is_https && endpoint.https().is_none() {
+            endpoint.use_https();
+        }
+        Ok(endpoint)
     }
 }
 
@@ -109,77 +166,4 @@ impl fmt::Debug for ServerOptions {
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }
-}
-
-/// The options of one endpoint; Kestrel's `ListenOptions`. The methods of [`ServerOptions`] make it.
-///
-/// ```
-/// use stannel::{Binding, ListenOptions, ServerOptions};
-///
-/// let mut options = ServerOptions::default();
-/// options.listen_any_ip(8080);
-/// assert_eq!(options.endpoints(), [ListenOptions::new(Binding::AnyIp(8080))]);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ListenOptions {
-    binding: Binding,
-}
-
-impl ListenOptions {
-    /// An endpoint with default options.
-    #[must_use]
-    pub fn new(binding: Binding) -> Self {
-        Self { binding }
-    }
-
-    /// What it binds.
-    #[must_use]
-    pub fn binding(&self) -> &Binding {
-        &self.binding
-    }
-}
-
-/// What an endpoint binds. It is shown as the URL prefix that [`ServerOptions::listen_url`] takes.
-///
-/// ```
-/// use stannel::Binding;
-///
-/// assert_eq!(Binding::Localhost(5000).to_string(), "http://localhost:5000");
-/// assert_eq!(Binding::Unix("/run/app.sock".into()).to_string(), "http://unix:/run/app.sock");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Binding {
-    /// Exactly this address.
-    Address(SocketAddr),
-    /// Both loopback addresses on this port: 127.0.0.1 and `::1`; one that the machine does not have is done without.
-    Localhost(u16),
-    /// Every address on this port, by one IPv6 socket that takes IPv4 too.
-    AnyIp(u16),
-    /// A Unix socket at this path.
-    Unix(PathBuf),
-    /// A Unix socket in Linux' abstract name space.
-    UnixAbstract(String),
-}
-
-impl fmt::Display for Binding {
-    /// The URL prefix as it is reported.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => write!(f, "http://{}", without_zone(*address)),
-            Self::Localhost(port) => write!(f, "http://localhost:{port}"),
-            Self::AnyIp(port) => write!(f, "http://[::]:{port}"),
-            Self::Unix(path) => write!(f, "http://unix:{}", path.display()),
-            Self::UnixAbstract(name) => write!(f, "http://unix:@{name}"),
-        }
-    }
-}
-
-/// A zone is a matter of this machine alone.
-fn without_zone(mut address: SocketAddr) -> SocketAddr {
-    if let SocketAddr::V6(address) = &mut address {
-        address.set_scope_id(0);
-    }
-    address
 }

@@ -1,7 +1,7 @@
 //! Binding endpoints: which sockets, with which options, and what went wrong.
 
 use super::socket::Socket;
-use crate::endpoint::{Binding, Limits, LimitsError};
+use crate::endpoint::{Binding, Limits, LimitsError, ListenOptions, SocketHandle};
 use crate::handler::Peer;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, Type};
@@ -34,6 +34,8 @@ const LOCALHOST_TRIES: usize = 32;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoundAddress {
+    scheme: &'static str,
+    host: Option<String>,
     binding: Binding,
     socket_addrs: Vec<SocketAddr>,
 }
@@ -60,7 +62,10 @@ impl BoundAddress {
 
 impl fmt::Display for BoundAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.binding.fmt(f)
+        match (&self.host, &self.binding) {
+            (Some(host), Binding::Localhost(port)) => write!(f, "{}://{host}:{port}", self.scheme),
+            _ => write!(f, "{}://{}", self.scheme, self.binding),
+        }
     }
 }
 
@@ -105,6 +110,11 @@ pub enum BindError {
         /// Why ::1 could not.
         ipv6: io::Error,
     },
+    /// The endpoint wants TLS, which this build does not have.
+    TlsUnavailable {
+        /// The endpoint's address.
+        address: String,
+    },
     /// There are more than 65,536 endpoints.
     TooManyEndpoints,
     /// An event loop could not be set up.
@@ -130,6 +140,9 @@ impl fmt::Display for BindError {
                     "cannot bind localhost:{port}: 127.0.0.1: {ipv4}; ::1: {ipv6}{}",
                     advice(ipv4)
                 )
+            }
+            Self::TlsUnavailable { address } => {
+                write!(f, "cannot serve {address}: this build has no TLS; use an http URL")
             }
             Self::TooManyEndpoints => f.write_str("too many endpoints; a server has at most 65536"),
             Self::EventLoop(error) => write!(f, "cannot set up an event loop: {error}{}", advice(error)),
@@ -158,7 +171,7 @@ impl std::error::Error for BindError {
             Self::Limits(error) => Some(error),
             Self::Refused { source, .. } | Self::EventLoop(source) => Some(source),
             Self::LocalhostFailed { ipv4, .. } => Some(ipv4),
-            Self::AddressInUse { .. } | Self::TooManyEndpoints => None,
+            Self::AddressInUse { .. } | Self::TlsUnavailable { .. } | Self::TooManyEndpoints => None,
         }
     }
 }
@@ -200,34 +213,97 @@ pub(super) struct BoundEndpoint {
     pub(super) unix_path: Option<UnixPath>,
 }
 
-pub(super) fn bind_endpoint(binding: &Binding, workers: usize, limits: &Limits) -> Result<BoundEndpoint, BindError> {
-    let tcp = |binding, bound: Vec<BoundTcp>| BoundEndpoint {
-        address: BoundAddress {
-            binding,
-            socket_addrs: bound.iter().map(|bound| bound.address).collect(),
-        },
+pub(super) fn bind_endpoint(
+    endpoint: &ListenOptions,
+    workers: usize,
+    limits: &Limits,
+) -> Result<BoundEndpoint, BindError> {
+    let tcp = |binding, bound: Vec<BoundTcp>| Bound {
+        binding,
+        socket_addrs: bound.iter().map(|bound| bound.address).collect(),
         listeners: bound
             .into_iter()
             .flat_map(|bound| bound.listeners.into_iter().enumerate())
             .collect(),
         unix_path: None,
     };
-    match binding {
+    if endpoint.https().is_some() {
+        return Err(BindError::TlsUnavailable {
+            address: endpoint.to_string(),
+        });
+    }
+    let binding = endpoint.binding();
+    let bound = match binding {
         Binding::Address(address) => {
             let bound = bind_tcp(*address, V6::Only, workers, limits).map_err(|error| refused(*address, error))?;
             let mut real = *address;
             real.set_port(bound.address.port());
-            Ok(tcp(Binding::Address(real), vec![bound]))
+            tcp(Binding::Address(real), vec![bound])
         }
-        Binding::AnyIp(port) => bind_any(*port, workers, limits).map(|(binding, bound)| tcp(binding, vec![bound])),
+        Binding::AnyIp(port) => bind_any(*port, workers, limits).map(|(binding, bound)| tcp(binding, vec![bound]))?,
         Binding::Localhost(port) => {
             let bound = bind_localhost(*port, workers, limits)?;
             let port = bound.first().map_or(*port, |bound| bound.address.port());
-            Ok(tcp(Binding::Localhost(port), bound))
+            tcp(Binding::Localhost(port), bound)
         }
-        Binding::Unix(path) => bind_unix(binding, path, workers),
-        Binding::UnixAbstract(name) => bind_abstract(binding, name, workers),
+        Binding::Unix(path) => bind_unix(binding, path, workers)?,
+        Binding::UnixAbstract(name) => bind_abstract(binding, name, workers)?,
+        Binding::Handle(handle) => take_over(handle, workers).map_err(|error| refused(binding, error))?,
+    };
+    Ok(BoundEndpoint {
+        address: BoundAddress {
+            scheme: endpoint.scheme(),
+            host: endpoint.host().map(str::to_owned),
+            binding: bound.binding,
+            socket_addrs: bound.socket_addrs,
+        },
+        listeners: bound.listeners,
+        unix_path: bound.unix_path,
+    })
+}
+
+/// What binding came to.
+struct Bound {
+    /// With the real port.
+    binding: Binding,
+    socket_addrs: Vec<SocketAddr>,
+    listeners: Vec<(usize, Listener)>,
+    unix_path: Option<UnixPath>,
+}
+
+/// A socket that is bound already: its own address tells what it is. It is not ours to close or, as a file, to remove.
+fn take_over(handle: &SocketHandle, workers: usize) -> io::Result<Bound> {
+    let socket = socket2::Socket::from(handle.descriptor().try_clone()?);
+    let address = socket.local_addr()?;
+    socket.listen(BACKLOG)?;
+    if let Some(address) = address.as_socket() {
+        let listener = std::net::TcpListener::from(socket);
+        listener.set_nonblocking(true)?;
+        let share = |worker| Ok((worker, Listener::Tcp(TcpListener::from_std(listener.try_clone()?))));
+        return Ok(Bound {
+            binding: Binding::Address(address),
+            socket_addrs: vec![address],
+            listeners: (0..workers).map(share).collect::<io::Result<_>>()?,
+            unix_path: None,
+        });
     }
+    let binding = match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => Binding::Unix(path.to_owned()),
+        (None, Some(name)) => Binding::UnixAbstract(String::from_utf8_lossy(name).into_owned()),
+        (None, None) => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is neither a TCP nor a named Unix socket",
+            ));
+        }
+    };
+    let listeners = share_unix(std::os::unix::net::UnixListener::from(socket), workers)?;
+    Ok(Bound {
+        binding,
+        socket_addrs: Vec::new(),
+        listeners,
+        unix_path: None,
+    })
 }
 
 fn refused(address: impl fmt::Display, error: io::Error) -> BindError {
@@ -347,35 +423,30 @@ fn tcp_socket(address: SocketAddr, v6: V6, port: Port, limits: &Limits) -> io::R
     Ok(socket)
 }
 
-fn bind_unix(binding: &Binding, path: &Path, workers: usize) -> Result<BoundEndpoint, BindError> {
+fn bind_unix(binding: &Binding, path: &Path, workers: usize) -> Result<Bound, BindError> {
     let name = || format!("unix:{}", path.display());
     let listener = std::os::unix::net::UnixListener::bind(path).map_err(|error| refused(name(), error))?;
     let unix_path = Some(UnixPath(path.to_owned()));
     let listeners = share_unix(listener, workers).map_err(|error| refused(name(), error))?;
-    Ok(BoundEndpoint {
-        address: unix_address(binding),
+    Ok(Bound {
+        binding: binding.clone(),
+        socket_addrs: Vec::new(),
         listeners,
         unix_path,
     })
 }
 
-fn bind_abstract(binding: &Binding, name: &str, workers: usize) -> Result<BoundEndpoint, BindError> {
+fn bind_abstract(binding: &Binding, name: &str, workers: usize) -> Result<Bound, BindError> {
     let listeners = std::os::unix::net::SocketAddr::from_abstract_name(name)
         .and_then(|address| std::os::unix::net::UnixListener::bind_addr(&address))
         .and_then(|listener| share_unix(listener, workers))
         .map_err(|error| refused(format!("unix:@{name}"), error))?;
-    Ok(BoundEndpoint {
-        address: unix_address(binding),
+    Ok(Bound {
+        binding: binding.clone(),
+        socket_addrs: Vec::new(),
         listeners,
         unix_path: None,
     })
-}
-
-fn unix_address(binding: &Binding) -> BoundAddress {
-    BoundAddress {
-        binding: binding.clone(),
-        socket_addrs: Vec::new(),
-    }
 }
 
 /// Unix sockets have no SO_REUSEPORT: all workers wait on the same one.

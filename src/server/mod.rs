@@ -14,7 +14,7 @@ mod worker;
 pub use listener::{BindError, BoundAddress};
 
 use crate::connection::HandlerFactory;
-use crate::endpoint::{Binding, ListenOptions, ServerOptions};
+use crate::endpoint::{Binding, EndpointSource, ServerOptions};
 use crate::event::{Counters, EndpointMetrics, Metrics};
 use crate::handler::Handler;
 use crate::places::Places;
@@ -83,7 +83,7 @@ impl Server {
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, |count| count.get());
-        let default_endpoint = [ListenOptions::new(Binding::Localhost(5000))];
+        let default_endpoint = [options.endpoint(Binding::Localhost(5000), EndpointSource::Default)];
         let endpoints = if options.endpoints().is_empty() {
             &default_endpoint[..]
         } else {
@@ -91,7 +91,7 @@ impl Server {
         };
         let bound: Vec<BoundEndpoint> = endpoints
             .iter()
-            .map(|endpoint| bind_endpoint(endpoint.binding(), workers, &options.limits))
+            .map(|endpoint| bind_endpoint(endpoint, workers, &options.limits))
             .collect::<Result<_, _>>()?;
         let mut parts: Vec<WorkerParts> = (0..workers)
             .map(|_| WorkerParts::new())

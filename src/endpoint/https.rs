@@ -1,0 +1,195 @@
+//! What an endpoint wants of TLS, as far as a user says it: nothing here opens a file or knows a TLS library.
+
+use super::protocols::{ClientCertificateMode, SslProtocols};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The HTTPS options of an endpoint; Kestrel's `HttpsConnectionAdapterOptions`.
+///
+/// ```
+/// use stannel::{CertificateSource, ServerOptions, SslProtocols};
+///
+/// let mut options = ServerOptions::default();
+/// options.configure_https_defaults(|https| https.ssl_protocols = SslProtocols::TLS13);
+/// options.listen_any_ip(443).use_https_with(|https| {
+///     https.server_certificate = Some(CertificateSource::pem("site.pem", "site.key"));
+/// });
+/// let https = options.endpoints()[0].https().unwrap();
+/// assert_eq!(https.ssl_protocols, SslProtocols::TLS13);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpsOptions {
+    /// Where the server's certificate comes from. Default `None`: the default certificate of the configuration, else the
+    /// development certificate; without either the start fails.
+    pub server_certificate: Option<CertificateSource>,
+    /// The TLS versions. Default [`SslProtocols::NONE`]: TLS 1.2 and 1.3.
+    pub ssl_protocols: SslProtocols,
+    /// Whether clients are asked for a certificate. Default: no.
+    pub client_certificate_mode: ClientCertificateMode,
+    /// Whose certificates clients may show. Default `None`: nobody's, so that each one is refused; the machine's roots
+    /// are never trusted unasked.
+    pub client_certificate_roots: Option<ClientCertificateRoots>,
+    /// How long a handshake may take in all, however the bytes come; `None`: for ever. Default 10 s.
+    pub handshake_timeout: Option<Duration>,
+}
+
+impl Default for HttpsOptions {
+    fn default() -> Self {
+        Self {
+            server_certificate: None,
+            ssl_protocols: SslProtocols::NONE,
+            client_certificate_mode: ClientCertificateMode::NoCertificate,
+            client_certificate_roots: None,
+            handshake_timeout: Some(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// Whose client certificates are accepted.
+///
+/// ```
+/// use stannel::{ClientCertificateRoots, HttpsOptions};
+///
+/// let mut https = HttpsOptions::default();
+/// https.client_certificate_roots = Some(ClientCertificateRoots::File("clients-ca.pem".into()));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientCertificateRoots {
+    /// Those signed, directly or not, by a certificate of this PEM file.
+    File(PathBuf),
+    /// Those signed by one of the machine's roots.
+    System,
+}
+
+/// Where a certificate comes from.
+///
+/// ```
+/// use stannel::CertificateSource;
+///
+/// assert_eq!(CertificateSource::pem("site.pem", "site.key").to_string(), "file site.pem with key site.key");
+/// assert_eq!(CertificateSource::pfx("site.pfx", "secret").to_string(), "file site.pfx");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CertificateSource {
+    /// A file: PFX, or a PEM or DER certificate whose key is in another file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The file of the private key.
+        key_path: Option<PathBuf>,
+        /// The password of the PFX or of the key.
+        password: Option<String>,
+    },
+    /// A certificate store.
+    Store {
+        /// What is looked for in the subject.
+        subject: String,
+        /// The store's name; Kestrel's default is `My`.
+        store: String,
+        /// Whose store it is.
+        location: StoreLocation,
+        /// Whether certificates count that are expired or not trusted.
+        allow_invalid: bool,
+    },
+    /// The file of the development certificate that `Certificates:Development` gives the password for.
+    DevelopmentFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The development certificate of the user's store.
+    DevelopmentStore,
+}
+
+impl CertificateSource {
+    /// A PEM or DER certificate and the file of its key, which is not encrypted.
+    #[must_use]
+    pub fn pem(path: impl Into<PathBuf>, key_path: impl Into<PathBuf>) -> Self {
+        Self::File {
+            path: path.into(),
+            key_path: Some(key_path.into()),
+            password: None,
+        }
+    }
+
+    /// A PFX file with its password.
+    #[must_use]
+    pub fn pfx(path: impl Into<PathBuf>, password: impl Into<String>) -> Self {
+        Self::File {
+            path: path.into(),
+            key_path: None,
+            password: Some(password.into()),
+        }
+    }
+}
+
+/// As a message names it; never with a password.
+impl fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, key_path, .. } => {
+                write!(f, "file {}", path.display())?;
+                match key_path {
+                    Some(key) => write!(f, " with key {}", key.display()),
+                    None => Ok(()),
+                }
+            }
+            Self::Store {
+                subject,
+                store,
+                location,
+                ..
+            } => write!(f, "\"{subject}\" in the store {location}/{store}"),
+            Self::DevelopmentFile { path } => write!(f, "development certificate in {}", path.display()),
+            Self::DevelopmentStore => f.write_str("development certificate in the store CurrentUser/My"),
+        }
+    }
+}
+
+impl fmt::Debug for CertificateSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CertificateSource({self})")
+    }
+}
+
+/// Whose certificate store; .NET's `StoreLocation`.
+///
+/// ```
+/// use stannel::StoreLocation;
+///
+/// assert_eq!(StoreLocation::from_text("currentuser"), Some(StoreLocation::CurrentUser));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// The user's.
+    #[default]
+    CurrentUser,
+    /// The machine's.
+    LocalMachine,
+}
+
+impl StoreLocation {
+    /// Reads .NET's text of it: a name in any case, or its number.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        match text.trim() {
+            "1" => Some(Self::CurrentUser),
+            "2" => Some(Self::LocalMachine),
+            name if name.eq_ignore_ascii_case("CurrentUser") => Some(Self::CurrentUser),
+            name if name.eq_ignore_ascii_case("LocalMachine") => Some(Self::LocalMachine),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CurrentUser => "CurrentUser",
+            Self::LocalMachine => "LocalMachine",
+        })
+    }
+}

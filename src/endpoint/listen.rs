@@ -1,0 +1,180 @@
+//! The options of one endpoint.
+
+use super::binding::Binding;
+use super::https::HttpsOptions;
+use super::protocols::HttpProtocols;
+use std::fmt;
+use std::sync::Arc;
+
+/// A callback over the options of an endpoint.
+pub(crate) type ListenCallback = Arc<dyn Fn(&mut ListenOptions) + Send + Sync>;
+
+/// A callback over HTTPS options.
+pub(crate) type HttpsCallback = Arc<dyn Fn(&mut HttpsOptions) + Send + Sync>;
+
+/// The options of one endpoint; Kestrel's `ListenOptions`. The methods of [`ServerOptions`](crate::ServerOptions) make it.
+///
+/// ```
+/// use stannel::{Binding, HttpProtocols, ServerOptions};
+///
+/// let mut options = ServerOptions::default();
+/// let endpoint = options.listen_any_ip(8080);
+/// endpoint.no_delay = false;
+/// endpoint.protocols = HttpProtocols::HTTP1;
+/// assert_eq!(endpoint.binding(), &Binding::AnyIp(8080));
+/// assert_eq!(endpoint.to_string(), "http://[::]:8080");
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ListenOptions {
+    /// Whether accepted TCP sockets send small writes at once (TCP_NODELAY). Default: yes; without it pipelined
+    /// responses wait for each other's acknowledgements.
+    pub no_delay: bool,
+    /// The HTTP versions. Default [`HttpProtocols::HTTP1_AND_HTTP2`], as with Kestrel; HTTP/1 is what is served of it.
+    pub protocols: HttpProtocols,
+    /// The rights of a Unix socket's file, such as `0o660`, set before the first connection can come. Default `None`: as
+    /// the process' umask leaves them.
+    pub socket_mode: Option<u32>,
+    /// Whether the file of a Unix socket is removed first if it is a socket on which nobody listens. Default: no, as with
+    /// Kestrel; any other file is never removed.
+    pub replace_stale_socket: bool,
+    binding: Binding,
+    /// The `.localhost` name that was asked for.
+    host: Option<String>,
+    https: Option<HttpsOptions>,
+    https_defaults: Option<HttpsCallback>,
+    source: EndpointSource,
+}
+
+/// Where an endpoint comes from.
+///
+/// ```
+/// use stannel::{EndpointSource, ServerOptions};
+///
+/// let mut options = ServerOptions::default();
+/// assert_eq!(options.listen_localhost(5000).source(), &EndpointSource::Code);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndpointSource {
+    /// A call of the program's.
+    Code,
+    /// An entry of `Kestrel:Endpoints`.
+    Configuration {
+        /// Its name.
+        name: String,
+        /// Where its `Url` stands, such as `in appsettings.json:5:14`.
+        origin: String,
+    },
+    /// A list of URLs.
+    Urls {
+        /// Where the list stands, such as `on the command line`.
+        origin: String,
+    },
+    /// Nothing was asked for.
+    Default,
+}
+
+impl fmt::Display for EndpointSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code => f.write_str("from code"),
+            Self::Configuration { name, origin } => write!(f, "endpoint {name} {origin}"),
+            Self::Urls { origin } => write!(f, "from urls {origin}"),
+            Self::Default => f.write_str("by default"),
+        }
+    }
+}
+
+impl ListenOptions {
+    pub(crate) fn new(binding: Binding, source: EndpointSource, https_defaults: Option<HttpsCallback>) -> Self {
+        Self {
+            no_delay: true,
+            protocols: HttpProtocols::HTTP1_AND_HTTP2,
+            socket_mode: None,
+            replace_stale_socket: false,
+            binding,
+            host: None,
+            https: None,
+            https_defaults,
+            source,
+        }
+    }
+
+    /// What it binds.
+    #[must_use]
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn source(&self) -> &EndpointSource {
+        &self.source
+    }
+
+    /// Its HTTPS options; `None` if it serves plain HTTP.
+    #[must_use]
+    pub fn https(&self) -> Option<&HttpsOptions> {
+        self.https.as_ref()
+    }
+
+    /// `http`, or `https` once it has HTTPS options.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.https.is_some() { "https" } else { "http" }
+    }
+
+    /// The `.localhost` name that it was asked for with, such as `app.localhost`.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// Serves HTTPS with the default certificate.
+    pub fn use_https(&mut self) -> &mut Self {
+        self.use_https_with(|_| ())
+    }
+
+    /// Serves HTTPS with options that begin as
+    /// [`configure_https_defaults`](crate::ServerOptions::configure_https_defaults) left them. An endpoint has TLS once:
+    /// a second call changes the options that are there.
+    pub fn use_https_with(&mut self, configure: impl FnOnce(&mut HttpsOptions)) -> &mut Self {
+        let defaults = &self.https_defaults;
+        let https = self.https.get_or_insert_with(|| {
+            let mut https = HttpsOptions::default();
+            if let Some(defaults) = defaults {
+                defaults(&mut https);
+            }
+            https
+        });
+        configure(https);
+        self
+    }
+
+    pub(crate) fn set_host(&mut self, host: Option<String>) {
+        self.host = host;
+    }
+}
+
+/// The address that is reported for it, before a free port is known.
+impl fmt::Display for ListenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, &self.binding) {
+            (Some(host), Binding::Localhost(port)) => write!(f, "{}://{host}:{port}", self.scheme()),
+            _ => write!(f, "{}://{}", self.scheme(), self.binding),
+        }
+    }
+}
+
+impl fmt::Debug for ListenOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenOptions")
+            .field("binding", &self.binding)
+            .field("source", &self.source)
+            .field("no_delay", &self.no_delay)
+            .field("protocols", &self.protocols)
+            .field("https", &self.https)
+            .finish_non_exhaustive()
+    }
+}
