@@ -7,6 +7,7 @@ use crate::handler::{ExchangeState, Handler, Reply};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
 use crate::http1::host::KnownHost;
+use crate::http1::section::KnownSection;
 use crate::mailbox::Mailbox;
 use crate::places::Places;
 use crate::timer::Time;
@@ -36,6 +37,7 @@ pub struct Engine {
     pub(super) input: Input,
     pub(super) head_limits: HeadLimits,
     pub(super) known_host: KnownHost,
+    known_section: KnownSection,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
     pub(super) watch: Watch,
@@ -101,6 +103,7 @@ impl Engine {
             state: ExchangeState::new(limits, common, mailbox, upgraded),
             input: Input::with_capacity(READ_SIZE),
             known_host: KnownHost::default(),
+            known_section: KnownSection::default(),
             scratch: Vec::new(),
             watch: Watch::new(options.observer.clone()),
             counters,
@@ -199,8 +202,8 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn split(&mut self) -> Parts<'_> {
-        Parts {
+    pub(super) fn split(&mut self) -> (Parts<'_>, &mut KnownSection) {
+        let parts = Parts {
             state: &mut self.state,
             input: &self.input,
             known_host: &mut self.known_host,
@@ -209,7 +212,8 @@ impl Engine {
             factory: &self.factory,
             watch: &self.watch,
             head_limits: &self.head_limits,
-        }
+        };
+        (parts, &mut self.known_section)
     }
 
     pub(super) fn spare_active(&mut self) -> Option<Box<Active>> {

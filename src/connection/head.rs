@@ -6,6 +6,7 @@ use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FIELD_SLOTS, FieldSlot, Quick, RawHead, Scan};
+use crate::http1::section::{FieldLines, KnownSection};
 use crate::http1::target::Target;
 use crate::http1::{Rejection, RequestFacts};
 use http::Method;
@@ -116,18 +117,34 @@ impl Turn<'_> {
 
 /// Reads the head and shows the request to the handler, whose decision is in `engine.state.reply` afterwards.
 fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
-    let mut parts = engine.split();
+    let (mut parts, known) = engine.split();
     let bytes = parts.input.pending();
     if bytes == b"\r" {
         return Head::Incomplete { started: false };
     }
-    let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
-    if connection.scan == Scan::default()
-        && let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits)
-    {
-        return show(connection, &mut parts, bytes, &raw);
+    if connection.scan != Scan::default() {
+        return take_scanned_head(connection, &mut parts, bytes);
     }
-    take_scanned_head(connection, &mut parts, bytes)
+    if let Some(raw) = head::parse_known(bytes, known, parts.head_limits) {
+        let head = show(connection, &mut parts, bytes, &raw);
+        known.was_met();
+        return head;
+    }
+    take_other_head(connection, &mut parts, known, bytes)
+}
+
+/// The same for a head whose header section is not the known one.
+#[inline(never)]
+fn take_other_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &mut KnownSection, bytes: &[u8]) -> Head {
+    let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
+    let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits) else {
+        return take_scanned_head(connection, parts, bytes);
+    };
+    let head = show(connection, parts, bytes, &raw);
+    if let (Head::Handled(_), FieldLines::Read(fields)) = (&head, raw.fields) {
+        known.met_other(&bytes[raw.len - raw.fields_size - 2..raw.len], fields);
+    }
+    head
 }
 
 /// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
@@ -155,7 +172,7 @@ fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: 
 }
 
 #[inline(always)]
-fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_, '_>) -> Head {
+fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_>) -> Head {
     match show_checked(connection, parts, bytes, raw) {
         Ok(()) => Head::Handled(HeadSize {
             len: raw.len,
@@ -171,7 +188,7 @@ fn show_checked(
     connection: &mut Connection,
     parts: &mut Parts<'_>,
     bytes: &[u8],
-    raw: &RawHead<'_, '_>,
+    raw: &RawHead<'_>,
 ) -> Result<(), Rejection> {
     let extension;
     let method = match known_method(raw.method) {
@@ -188,7 +205,7 @@ fn show_checked(
         raw.method,
         raw.is_http11,
         &target,
-        raw.fields,
+        &raw.fields.seen(),
         parts.known_host,
         &mut facts,
     )?;

@@ -1,6 +1,7 @@
 //! What a handler sees of a request: everything borrows from the connection's input.
 
 use crate::http1::host::Host;
+use crate::http1::section::FieldLines;
 use crate::http1::target::{Target, TargetForm};
 use crate::http1::{Framing, RequestFacts};
 use http::{Method, Version};
@@ -165,11 +166,11 @@ impl<'a> Request<'a> {
 /// ```
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
-    fields: &'a [crate::http1::RawField<'a>],
+    fields: FieldLines<'a>,
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(fields: &'a [crate::http1::RawField<'a>]) -> Self {
+    pub(crate) fn new(fields: FieldLines<'a>) -> Self {
         Self { fields }
     }
 
@@ -211,7 +212,7 @@ impl<'a> Headers<'a> {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.fields.is_empty()
+        self.fields.len() == 0
     }
 }
 

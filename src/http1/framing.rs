@@ -95,7 +95,7 @@ impl fmt::Debug for RequestFacts {
 
 /// What one pass over the fields collects.
 #[derive(Default)]
-struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<&'a [u8]>,
     coding: Option<&'a [u8]>,
@@ -113,6 +113,35 @@ const LENGTH_AGAIN: u32 = 1 << 7;
 const CODING_AGAIN: u32 = 1 << 8;
 
 impl<'a> Seen<'a> {
+    #[inline]
+    pub(crate) fn in_fields(fields: &[RawField<'a>]) -> Self {
+        let mut seen = Self::default();
+        for field in fields {
+            seen.note(field);
+        }
+        seen
+    }
+
+    /// What a section without body fields had come to.
+    #[inline]
+    pub(crate) fn host_and_flags(host: &'a [u8], flags: u32) -> Self {
+        Self {
+            host: Some(host),
+            flags,
+            ..Self::default()
+        }
+    }
+
+    /// The Host field, if there is one, and one only.
+    pub(crate) fn only_host(&self) -> Option<&'a [u8]> {
+        self.host.filter(|_| !self.has(HOST_AGAIN))
+    }
+
+    /// Everything but the values.
+    pub(crate) const fn flags(&self) -> u32 {
+        self.flags
+    }
+
     #[inline]
     const fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
@@ -200,14 +229,10 @@ pub(crate) fn examine<'a>(
     method: &str,
     is_http11: bool,
     target: &Target<'_>,
-    fields: &[RawField<'a>],
+    seen: &Seen<'a>,
     known_host: &mut KnownHost,
     facts: &mut RequestFacts,
 ) -> Result<Option<Host<'a>>, Rejection> {
-    let mut seen = Seen::default();
-    for field in fields {
-        seen.note(field);
-    }
     let host = match seen.host {
         // RFC 9112 §3.2: the target does not replace it.
         None if is_http11 => return Err(Rejection::MissingHostHeader),
@@ -221,7 +246,7 @@ pub(crate) fn examine<'a>(
         return Err(Rejection::InvalidHostHeader);
     }
     let framing = if seen.length.is_some() || seen.coding.is_some() {
-        check_framing(&seen, is_http11)?
+        check_framing(seen, is_http11)?
     } else if !is_http11 && matches!(method, "POST" | "PUT") {
         // RFC 1945 §7.2.2: an HTTP/1.0 request with content has to say how long it is.
         return Err(Rejection::LengthRequiredHttp10);
@@ -308,7 +333,7 @@ fn content_length(value: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framing, RequestFacts, examine};
+    use super::{Framing, RequestFacts, Seen, examine};
     use crate::http1::host::KnownHost;
     use crate::http1::{RawField, Rejection, target};
 
@@ -327,7 +352,7 @@ mod tests {
             method,
             is_http11,
             &target,
-            &fields,
+            &Seen::in_fields(&fields),
             &mut KnownHost::default(),
             &mut facts,
         )

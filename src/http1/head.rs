@@ -8,6 +8,7 @@
 use super::RawField;
 use super::field;
 use super::rejection::Rejection;
+use super::section::{FieldLines, KnownSection};
 use super::target;
 use std::mem::MaybeUninit;
 
@@ -24,7 +25,7 @@ pub struct HeadLimits {
 
 /// A head whose lines are well formed; what they mean is not checked yet.
 #[derive(Debug)]
-pub(crate) struct RawHead<'b, 'h> {
+pub(crate) struct RawHead<'b> {
     /// Bytes up to and with the empty line.
     pub(crate) len: usize,
     /// Bytes of the field lines.
@@ -32,7 +33,7 @@ pub(crate) struct RawHead<'b, 'h> {
     pub(crate) method: &'b str,
     pub(crate) target: &'b str,
     pub(crate) is_http11: bool,
-    pub(crate) fields: &'h [RawField<'b>],
+    pub(crate) fields: FieldLines<'b>,
 }
 
 pub(crate) type FieldSlot<'b> = MaybeUninit<RawField<'b>>;
@@ -42,8 +43,8 @@ pub(crate) const FIELD_SLOTS: usize = 100;
 
 /// What the quick reader saw.
 #[derive(Debug)]
-pub(crate) enum Quick<'b, 'h> {
-    Complete(RawHead<'b, 'h>),
+pub(crate) enum Quick<'b> {
+    Complete(RawHead<'b>),
     Incomplete,
     /// Something is wrong, or there are more fields than slots.
     Unclear,
@@ -51,7 +52,7 @@ pub(crate) enum Quick<'b, 'h> {
 
 /// Reads a head that begins with the first byte of `input`.
 #[inline(always)]
-pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], limits: &HeadLimits) -> Quick<'b, 'h> {
+pub(crate) fn parse<'b>(input: &'b [u8], slots: &'b mut [FieldSlot<'b>], limits: &HeadLimits) -> Quick<'b> {
     let mut request = httparse::Request::new(&mut []);
     let len = match request.parse_with_uninit_headers(input, slots) {
         Ok(httparse::Status::Complete(len)) => len,
@@ -84,6 +85,41 @@ pub(crate) fn parse<'b, 'h>(input: &'b [u8], slots: &'h mut [FieldSlot<'b>], lim
     Quick::Complete(RawHead {
         len,
         fields_size,
+        method,
+        target,
+        is_http11: version == 1,
+        fields: FieldLines::Read(fields),
+    })
+}
+
+/// Reads a head whose header section is the known one; of any other it says nothing.
+#[inline(always)]
+pub(crate) fn parse_known<'b>(input: &'b [u8], known: &'b KnownSection, limits: &HeadLimits) -> Option<RawHead<'b>> {
+    let line_len = known.behind_line(input)?;
+    let line = &input[..line_len];
+    let mut request = httparse::Request::new(&mut []);
+    let read = request.parse_with_uninit_headers(line, &mut []);
+    let httparse::Request {
+        method: Some(method),
+        path: Some(target),
+        version: Some(version),
+        ..
+    } = request
+    else {
+        return None;
+    };
+    // What httparse took for the request line is all of it, to the CR before the LF.
+    let is_whole = method.len() + target.len() + b"  HTTP/1.1\r\n".len() == line_len && line.ends_with(b"\r\n");
+    let fields = FieldLines::Known(known);
+    let within_limits =
+        line_len <= limits.line && known.fields_size() <= limits.fields_size && fields.len() <= limits.fields;
+    // It is a request line alone to httparse, so the head goes on.
+    if !(matches!(read, Ok(httparse::Status::Partial)) && is_whole && within_limits) {
+        return None;
+    }
+    Some(RawHead {
+        len: line_len + known.fields_size() + 2,
+        fields_size: known.fields_size(),
         method,
         target,
         is_http11: version == 1,

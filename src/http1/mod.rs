@@ -23,6 +23,7 @@ pub(crate) mod framing;
 pub mod head;
 pub mod host;
 mod rejection;
+pub(crate) mod section;
 pub mod target;
 pub mod trailers;
 

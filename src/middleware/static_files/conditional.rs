@@ -148,6 +148,7 @@ mod tests {
     use super::{Validators, tags};
     use crate::handler::Headers;
     use crate::http1::RawField;
+    use crate::http1::section::FieldLines;
     use std::time::{Duration, SystemTime};
 
     const MODIFIED: u64 = 1_000_000_000;
@@ -170,7 +171,7 @@ mod tests {
                 value: value.as_bytes(),
             })
             .collect();
-        validators.check(Headers::new(&fields))
+        validators.check(Headers::new(FieldLines::Read(&fields)))
     }
 
     #[test]
