@@ -323,11 +323,15 @@ mod places;
 mod server;
 pub mod timer;
 
-pub use configuration::{Configuration, ConfigurationError, Origin};
+pub use configuration::{
+    Arguments, Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationLoader, EndpointConfiguration,
+    Origin, Section,
+};
 pub use endpoint::{
-    Binding, CertificateSource, ClientCertificateMode, ClientCertificateRoots, EndpointSource, HttpProtocols,
-    HttpsOptions, Limits, LimitsError, ListenOptions, MinDataRate, ServerOptions, SocketHandle, SslProtocols,
-    StoreLocation, UrlError, UrlPrefix,
+    Admission, BindError, BindTarget, Binding, BoundSockets, CertificateSource, ClientCertificateMode,
+    ClientCertificateRoots, ConnectionMiddleware, EndpointError, EndpointPlan, EndpointSource, HttpProtocols,
+    HttpsOptions, Limits, LimitsError, ListenOptions, MinDataRate, Note, ServerOptions, SniOptions, SocketHandle,
+    SslProtocols, StoreLocation, UrlError, UrlPrefix,
 };
 pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer};
 pub use handler::{
@@ -336,7 +340,7 @@ pub use handler::{
     Progress, ReaderSource, Request, Responder, ResponseHead, Trailers, Tunnel, TunnelIo, Upgrade, UpgradeError, Waker,
 };
 pub use http1::{Rejection, TargetForm};
-pub use server::{BindError, BoundAddress, BoundServer, Server, ServerError, ServerHandle};
+pub use server::{BoundAddress, BoundServer, Server, ServerError, ServerHandle, listening_line};
 
 pub use http::{Method, StatusCode, Version, header};
 

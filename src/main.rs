@@ -4,9 +4,9 @@
 mod stderr_log;
 
 use stannel::middleware::{StaticFiles, WelcomePage};
-use stannel::{Configuration, Handler, Server, ServerOptions};
+use stannel::{Arguments, Configuration, Handler, Server, ServerOptions};
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -14,34 +14,54 @@ const HELP: &str = "\
 Serves the files of a folder over HTTP/1.1.
 
 Usage: stannel [FOLDER] [OPTIONS]
+       stannel check [FOLDER] [OPTIONS]
 
 Without FOLDER it serves a page that says it works. GET and HEAD only.
 Names that begin with a dot are not served, nor are links out of the folder.
+check reads everything, binds nothing and says what would be served; its exit
+code is 0, or 1 if the server could not start.
 
 Options:
       --urls=URLS            What to listen on, with ';' between several
                              [default: http://localhost:5000, both loopbacks]
                              such as http://*:8080, http://127.0.0.1:0 (any free
                              port) or http://unix:/run/stannel.sock
+      --config=FILE          A JSON file with settings, stronger than
+                             appsettings.json
       --directory-listing    List folders that have no index.html
       --Kestrel:KEY=VALUE    A setting of the server, such as
                                --Kestrel:Workers=4
-                               --Kestrel:AddServerHeader=false
+                               --Kestrel:Endpoints:Web:Url=http://*:8080
                                --Kestrel:Limits:KeepAliveTimeout=00:01:00
                              docs/configuration.md lists all of them
+      --print-config         Print all settings, each with its origin, and end
+      --strict-config        Settings that mean nothing are errors
   -h, --help                 Print this help
   -V, --version              Print the version
 
-Settings are also understood as --KEY VALUE and KEY=VALUE. What follows -- is a
+Settings are also understood as --KEY VALUE and KEY=VALUE, in appsettings.json
+and appsettings.{Environment}.json of the current folder, and as environment
+variables with __ for the colon: Kestrel__Workers=4. What follows -- is a
 folder, whatever it looks like.
 
 SIGTERM and SIGINT stop the server once running requests are answered.
 Exit code: 0 after a stop, 1 if the server could not start.
 
 Environment:
-  STANNEL_LOG    What to log on standard error: off, error, warn, info, debug or
-                 trace [default: warn]
+  ASPNETCORE_ENVIRONMENT   The environment's name [default: Production]
+  STANNEL_LOG              What to log on standard error: off, error, warn,
+                           info, debug or trace [default: warn]
 ";
+
+const FLAGS: [&str; 7] = [
+    "-h",
+    "--help",
+    "-V",
+    "--version",
+    "--directory-listing",
+    "--print-config",
+    "--strict-config",
+];
 
 fn main() -> ExitCode {
     stderr_log::install();
@@ -55,36 +75,93 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
-    let command = Command::read(arguments);
-    if command.help {
+    let arguments = Arguments::split(arguments, &FLAGS)?;
+    if arguments.has_flag("-h") || arguments.has_flag("--help") {
         print(HELP);
         return Ok(());
     }
-    if command.version {
+    if arguments.has_flag("-V") || arguments.has_flag("--version") {
         print(concat!("stannel ", env!("CARGO_PKG_VERSION"), "\n"));
         return Ok(());
     }
-    let configuration = Configuration::from_args(command.rest)?;
+    let (checks_only, folder) = match arguments.positional() {
+        [first, rest @ ..] if first == "check" => (true, folder(rest)?),
+        all => (false, folder(all)?),
+    };
+    let configuration = read_configuration(&arguments)?;
+    if arguments.has_flag("--print-config") {
+        print(&configuration.to_string());
+        return Ok(());
+    }
     let mut options = configuration.server_options()?;
     options.handle_signals = true;
-    for warning in configuration.warnings() {
-        stderr_log::line(format_args!("stannel: warning: {warning}"));
+    options.strict_configuration = arguments.has_flag("--strict-config");
+    for warning in configuration.unknown_arguments(&["config"]) {
+        if options.strict_configuration {
+            return Err(format!("{warning} (an error because of --strict-config)").into());
+        }
+        log::warn!(target: "stannel", "{warning}");
     }
-    match configuration.positional() {
-        [] => serve(options, || WelcomePage),
-        [folder] => {
-            let files = StaticFiles::new(folder).map_err(|error| {
+    let files = folder
+        .map(|folder| {
+            StaticFiles::new(folder).map_err(|error| {
                 let folder = folder.to_string_lossy();
                 format!("cannot serve the folder {}: {error}", folder.escape_debug())
-            })?;
-            let files = files.directory_listing(command.directory_listing);
-            serve(options, move || files.clone())
-        }
+            })
+        })
+        .transpose()?
+        .map(|files| files.directory_listing(arguments.has_flag("--directory-listing")));
+    match files {
+        _ if checks_only => check(&options),
+        Some(files) => serve(options, move || files.clone()),
+        None => serve(options, || WelcomePage),
+    }
+}
+
+fn folder(positional: &[OsString]) -> Result<Option<&OsStr>, Box<dyn Error>> {
+    match positional {
+        [] => Ok(None),
+        [folder] => Ok(Some(folder)),
         [_, second, ..] => {
             let second = second.to_string_lossy();
             Err(format!("one folder is enough; what is {}?", second.escape_debug()).into())
         }
     }
+}
+
+/// The default sources, and the file that was asked for on top of the usual ones.
+fn read_configuration(arguments: &Arguments) -> Result<Configuration, Box<dyn Error>> {
+    let builder = Configuration::builder().add_default_sources(arguments.settings())?;
+    #[cfg(feature = "config")]
+    let builder = match config_file(arguments) {
+        Some(file) => builder.add_json_file_above_others(file),
+        None => builder,
+    };
+    Ok(builder.build()?)
+}
+
+#[cfg(feature = "config")]
+fn config_file(arguments: &Arguments) -> Option<&str> {
+    let prefix = "--config=";
+    arguments.settings().iter().rev().find_map(|setting| {
+        let start = setting.get(..prefix.len())?;
+        start.eq_ignore_ascii_case(prefix).then(|| &setting[prefix.len()..])
+    })
+}
+
+/// Says what would be served.
+fn check(options: &ServerOptions) -> Result<(), Box<dyn Error>> {
+    let plan = options.plan()?;
+    for note in plan.notes().iter().filter(|note| note.level() <= log::Level::Info) {
+        print(&format!("{}: {}\n", note.level().as_str().to_lowercase(), note.text()));
+    }
+    for endpoint in plan.endpoints() {
+        print(&format!("{endpoint}  {}\n", endpoint.source()));
+        if let Some(certificate) = endpoint.https().and_then(|https| https.server_certificate.as_ref()) {
+            print(&format!("  certificate: {certificate}\n"));
+        }
+    }
+    Ok(())
 }
 
 fn serve<H, F>(options: ServerOptions, factory: F) -> Result<(), Box<dyn Error>>
@@ -93,40 +170,11 @@ where
     H: Handler + 'static,
 {
     let server = Server::new(options, factory).bind()?;
-    for address in server.addresses() {
-        print(&format!("Now listening on: {address}\n"));
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        print(&format!("{line}\n"));
     }
     server.run()?;
     Ok(())
-}
-
-/// The arguments that have no value, and all others.
-#[derive(Debug, Default)]
-struct Command {
-    help: bool,
-    version: bool,
-    directory_listing: bool,
-    rest: Vec<OsString>,
-}
-
-impl Command {
-    fn read(arguments: Vec<OsString>) -> Self {
-        let mut command = Self::default();
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some("-h" | "--help") => command.help = true,
-                Some("-V" | "--version") => command.version = true,
-                Some("--directory-listing") => command.directory_listing = true,
-                Some("--") => {
-                    command.rest.push(argument);
-                    command.rest.extend(arguments.by_ref());
-                }
-                _ => command.rest.push(argument),
-            }
-        }
-        command
-    }
 }
 
 /// Unlike `print!` it does not panic when nobody reads: a server outlives the terminal it was started in.

@@ -1,6 +1,6 @@
 //! Log lines on standard error, for whoever looks over the command's shoulder.
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::fmt::Arguments;
 use std::io::Write;
 
@@ -34,13 +34,19 @@ impl Log for StderrLog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            line(format_args!(
-                "{:5} {}: {}",
-                record.level(),
-                record.target(),
-                record.args()
-            ));
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = match record.level() {
+            Level::Error => "error",
+            Level::Warn => "warning",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        };
+        match record.target() {
+            "stannel" => line(format_args!("stannel: {level}: {}", record.args())),
+            target => line(format_args!("{target}: {level}: {}", record.args())),
         }
     }
 

@@ -201,7 +201,7 @@ fn several_urls_each_have_their_line() {
 }
 
 #[test]
-fn a_failure_at_start_is_one_line_and_exit_code_1() {
+fn a_failure_at_start_is_three_lines_at_most_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_url = format!("--urls=http://{}", taken.local_addr().unwrap());
     let cases: &[(&[&str], &str)] = &[
@@ -215,7 +215,7 @@ fn a_failure_at_start_is_one_line_and_exit_code_1() {
         (&["--urls"], "--urls has no value"),
         (
             &["--urls=https://localhost:5001"],
-            "cannot serve https://localhost:5001: this build has no TLS",
+            "cannot serve https://localhost:5001 (from urls on the command line): no certificate was given",
         ),
         (
             &["--Kestrel:Limits:KeepAliveTimeout=soon"],
@@ -232,7 +232,7 @@ fn a_failure_at_start_is_one_line_and_exit_code_1() {
         let (code, out, err) = output(arguments);
         assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}");
         assert!(err.starts_with(&format!("stannel: {message}")), "{arguments:?}: {err}");
-        assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
+        assert!((1..=3).contains(&err.lines().count()), "{arguments:?}: {err}");
         assert!(!err.contains("panicked"), "{err}");
     }
 }
@@ -244,8 +244,8 @@ fn unknown_settings_are_warned_of() {
     assert_eq!(server.stop(), Some(0));
     assert_eq!(
         server.errors(),
-        "stannel: warning: unknown key Kestrel:Limits:KeepAliveTimeot on the command line; did you mean Kestrel:Limits:KeepAliveTimeout?\n\
-         stannel: warning: unknown key verbosity on the command line; it is ignored\n"
+        "stannel: warning: unknown key verbosity on the command line; it is ignored\n\
+         stannel: warning: unknown key Kestrel:Limits:KeepAliveTimeot on the command line; did you mean Kestrel:Limits:KeepAliveTimeout?\n"
     );
 }
 

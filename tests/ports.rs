@@ -40,9 +40,15 @@ fn a_second_server_on_a_port_is_refused_at_once() {
         ] {
             let (code, errors) = run_stannel(&[&url, &workers(second)]);
             assert_eq!(code, Some(1), "{url}: {errors}");
-            assert_eq!(errors.lines().count(), 1, "{url}: {errors}");
-            assert!(errors.starts_with("stannel: cannot bind "), "{url}: {errors}");
-            assert!(errors.contains("address in use"), "{url}: {errors}");
+            let lines: Vec<&str> = errors.lines().collect();
+            assert_eq!(lines.len(), 2, "{url}: {errors}");
+            assert!(lines[0].starts_with("stannel: cannot bind http://"), "{url}: {errors}");
+            assert!(lines[0].contains("(from urls on the command line)"), "{url}: {errors}");
+            assert!(
+                lines[0].contains("address in use by stannel (process "),
+                "{url}: {errors}"
+            );
+            assert_eq!(lines[1], "stop the server that listens there, or choose another port");
         }
         // The first one has noticed nothing.
         for _ in 0..8 {
@@ -139,11 +145,12 @@ fn localhost_is_refused_when_one_of_its_addresses_is_taken() {
         let address: SocketAddr = taken.local_addr().unwrap();
         let (code, errors) = run_stannel(&[&format!("--urls=http://localhost:{}", address.port())]);
         assert_eq!(code, Some(1));
-        assert_eq!(
-            errors,
-            format!(
-                "stannel: cannot bind {address}: address in use; stop the server that listens there or choose another port\n"
-            )
+        let first =
+            format!("stannel: cannot bind http://{address} (from urls on the command line): address in use by ");
+        assert!(errors.starts_with(&first), "{errors}");
+        assert!(
+            errors.contains(&format!("(process {})", std::process::id())),
+            "{errors}"
         );
     }
 }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let mut options = Configuration::from_args(std::env::args_os().skip(1))?.server_options()?;
+    let mut options = Configuration::from_default_sources(std::env::args_os().skip(1))?.server_options()?;
     options.handle_signals = true;
     let server = Server::new(options, || Conformance).bind()?;
     let mut out = io::stdout();

@@ -77,7 +77,7 @@ fn primes_below(below: u32) -> usize {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = Configuration::from_args(std::env::args_os().skip(1))?.server_options()?;
+    let mut options = Configuration::from_default_sources(std::env::args_os().skip(1))?.server_options()?;
     options.handle_signals = true;
 
     let (jobs, queue) = sync_channel(QUEUE);

@@ -59,7 +59,7 @@ impl BodySource for Events {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = Configuration::from_args(std::env::args_os().skip(1))?.server_options()?;
+    let mut options = Configuration::from_default_sources(std::env::args_os().skip(1))?.server_options()?;
     options.handle_signals = true;
     // These responses never end by themselves, so a stop need not wait for them.
     options.limits.shutdown_timeout = Duration::from_secs(1);

@@ -46,7 +46,7 @@ fn handle(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut options = Configuration::from_args(std::env::args_os().skip(1))?.server_options()?;
+    let mut options = Configuration::from_default_sources(std::env::args_os().skip(1))?.server_options()?;
     options.handle_signals = true;
     let server = Server::new(options, || handle).bind()?;
     for address in server.addresses() {

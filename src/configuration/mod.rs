@@ -1,147 +1,244 @@
 //! Settings from outside the program: keys with values, wherever they come from.
 //!
-//! All sources end in one flat map of keys that know where they came from ([`Values`]); one table
-//! ([`settings`]) says what the keys mean. So a further source only has to fill the map, and a further option only has
-//! to stand in the table.
+//! All sources end in one flat map of keys that know where they came from ([`tree`]); [`settings`] says what the keys of
+//! the server mean, [`kestrel`] what endpoints are made of. So a further source only has to fill the map.
 
 mod arguments;
+mod builder;
+mod command_line;
+mod environment;
 mod error;
+mod hosting;
+#[cfg(feature = "config")]
+mod json;
+mod kestrel;
+mod key;
+mod known;
+mod loader;
 mod nearest;
+mod section;
 mod settings;
+mod tree;
 mod value;
-mod values;
 
+pub use arguments::Arguments;
+pub use builder::ConfigurationBuilder;
 pub use error::ConfigurationError;
-pub use values::Origin;
+pub use loader::{ConfigurationLoader, EndpointConfiguration};
+pub use section::Section;
+pub use tree::Origin;
+
+pub(crate) use hosting::{Addresses, addresses, split as split_urls};
+pub(crate) use kestrel::Shared;
+pub(crate) use loader::{default_certificate, load};
 
 use crate::endpoint::ServerOptions;
 use std::ffi::{OsStr, OsString};
-use values::Values;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tree::Tree;
 
-/// What the user of a program asks for on its command line, in the words of .NET's configuration.
+/// The settings of a program, in the words of .NET's configuration: text values under keys such as
+/// `Kestrel:Limits:KeepAliveTimeout`, whose case does not matter, from files, environment and command line.
 ///
-/// The options that can be set are listed in `docs/configuration.md`, with their defaults.
-///
-/// | argument | meaning |
-/// |---|---|
-/// | `--key=value`, `--key value` | a setting; a value that begins with `--` needs the first form |
-/// | `key=value` | a setting, if `key` has only letters, digits, `:`, `.`, `_` and `-` and begins with a letter |
-/// | `--` | everything behind it is positional |
-/// | anything else | positional, such as a folder |
-///
-/// Keys are paths with `:` between the parts; case does not matter, and of a key given twice the later value counts.
-/// .NET's `/key=value` is left out, because a folder begins with `/` too. A positional argument that looks like a
-/// setting is written with its folder: `./a=b`.
+/// `docs/configuration.md` lists the keys that the server knows. A configuration does not change; what
+/// [`reload`](Self::reload) gives is another one.
 ///
 /// ```
 /// use stannel::Configuration;
 ///
-/// let arguments = ["--urls", "http://localhost:8080", "--kestrel:limits:KeepAliveTimeout=00:01:00", "./site"];
-/// let configuration = Configuration::from_args(arguments)?;
-/// let options = configuration.server_options()?;
-/// assert_eq!(options.endpoints().len(), 1);
-/// assert_eq!(configuration.positional(), ["./site"]);
-/// assert!(configuration.warnings().is_empty());
+/// let configuration = Configuration::from_default_sources(["--urls", "http://localhost:8080"])?;
+/// assert_eq!(configuration.get("Urls"), Some("http://localhost:8080"));
 /// # Ok::<(), stannel::ConfigurationError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Configuration {
-    values: Values,
-    positional: Vec<OsString>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tree: Tree,
+    sources: ConfigurationBuilder,
+    content_root: PathBuf,
+    environment_name: String,
 }
 
 impl Configuration {
-    /// Reads a command line, without the program's name: `std::env::args_os().skip(1)`.
+    /// Puts sources together.
+    #[must_use]
+    pub fn builder() -> ConfigurationBuilder {
+        ConfigurationBuilder::default()
+    }
+
+    /// The sources of ASP.NET Core's default builder, the weakest first: the environment variables `ASPNETCORE_*`, then
+    /// `DOTNET_*`, `appsettings.json`, `appsettings.{Environment}.json` (neither has to be there), all environment
+    /// variables, the command line.
+    ///
+    /// The environment's name is the key `environment` of the variables with a prefix (so `DOTNET_ENVIRONMENT` or
+    /// `ASPNETCORE_ENVIRONMENT`) or of the command line, else `Production`. Files lie in the content root: the key
+    /// `contentRoot` of the same sources, else the current directory. User secrets are not read.
     ///
     /// # Errors
-    /// When an argument looks like a setting and is none: `--key` without a value, an empty key, a single dash, or a
-    /// setting that is no Unicode text. What the values mean is not looked at yet.
-    pub fn from_args<I>(arguments: I) -> Result<Self, ConfigurationError>
+    /// What [`ConfigurationBuilder::build`] says.
+    pub fn from_default_sources<I>(arguments: I) -> Result<Self, ConfigurationError>
     where
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        let mut configuration = Self::default();
-        arguments::read(
-            arguments.into_iter().map(Into::into),
-            &mut configuration.values,
-            &mut configuration.positional,
-        )?;
-        Ok(configuration)
+        Self::builder().add_default_sources(arguments)?.build()
+    }
+
+    fn read(sources: ConfigurationBuilder) -> Result<Self, ConfigurationError> {
+        let mut tree = Tree::default();
+        sources.read_into(&mut tree)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                tree,
+                content_root: sources.base_path.clone().unwrap_or_default(),
+                environment_name: sources
+                    .environment_name
+                    .clone()
+                    .unwrap_or_else(|| PRODUCTION.to_owned()),
+                sources,
+            }),
+        })
+    }
+
+    /// Reads the files anew; environment and command line are what they were at first.
+    ///
+    /// # Errors
+    /// What [`ConfigurationBuilder::build`] says.
+    pub fn reload(&self) -> Result<Self, ConfigurationError> {
+        Self::read(self.inner.sources.clone())
     }
 
     /// The value of a key, whose case does not matter; `None` if it is not set. An empty value is a value.
     ///
     /// ```
-    /// let configuration = stannel::Configuration::from_args(["--Shop:Name=Corner"]).unwrap();
+    /// let configuration = stannel::Configuration::builder().set("Shop:Name", "Corner").build().unwrap();
     /// assert_eq!(configuration.get("shop:name"), Some("Corner"));
     /// assert_eq!(configuration.get("shop"), None);
     /// ```
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.values.get(key).map(|entry| entry.value.as_str())
+        self.tree().get(key).and_then(|leaf| leaf.value.as_deref())
     }
 
-    /// The arguments that are no settings, in order.
-    ///
-    /// ```
-    /// let configuration = stannel::Configuration::from_args(["a", "--urls=http://*:80", "b"]).unwrap();
-    /// assert_eq!(configuration.positional(), ["a", "b"]);
-    /// ```
+    /// The settings at and below a key.
     #[must_use]
-    pub fn positional(&self) -> &[OsString] {
-        &self.positional
+    pub fn section(&self, key: &str) -> Section {
+        Section::new(self.clone(), key)
     }
 
-    /// The options that the keys ask for; those that no key names have their defaults. The keys are listed in
-    /// `docs/configuration.md`.
+    /// Where relative paths in the configuration begin; empty for the current directory.
+    #[must_use]
+    pub fn content_root(&self) -> &Path {
+        &self.inner.content_root
+    }
+
+    /// The name of the environment that the program runs in, such as `Production` or `Development`.
+    #[must_use]
+    pub fn environment_name(&self) -> &str {
+        &self.inner.environment_name
+    }
+
+    /// The options that the settings ask for, as the default builder of ASP.NET Core would take them; those that no key
+    /// names have their defaults.
     ///
     /// ```
-    /// let configuration = stannel::Configuration::from_args(["--Kestrel:Workers=two"]).unwrap();
+    /// use stannel::Configuration;
+    ///
+    /// let configuration = Configuration::builder().add_command_line(["--Kestrel:Workers=two"]).build()?;
     /// assert_eq!(
     ///     configuration.server_options().unwrap_err().to_string(),
     ///     "Kestrel:Workers=two on the command line: expected a number of threads above 0"
     /// );
+    /// # Ok::<(), stannel::ConfigurationError>(())
     /// ```
     ///
     /// # Errors
     /// Names the first value that cannot be understood and what was expected, or says which limits do not fit
     /// together.
     pub fn server_options(&self) -> Result<ServerOptions, ConfigurationError> {
-        settings::apply(&self.values)
+        let mut options = ServerOptions::default();
+        options.use_configuration(self)?;
+        Ok(options)
     }
 
-    /// One line for each key that means nothing to the server, with the known key that is nearest to it.
-    ///
-    /// Keys outside `Kestrel` may be the program's own; which of these it reads is known to nobody else, so skip their
-    /// lines with [`warnings_besides`](Self::warnings_besides).
+    /// One line for each argument that means nothing to the server, with the known key that is nearest to it; `own` are the
+    /// keys that the program reads itself, with everything below them. Keys below `Kestrel` are told by
+    /// [`ServerOptions::plan`] instead, wherever they come from.
     ///
     /// ```
-    /// let configuration = stannel::Configuration::from_args(["--Kestrel:Worker=2"]).unwrap();
+    /// use stannel::Configuration;
+    ///
+    /// let configuration = Configuration::builder().add_command_line(["--url=http://*:80", "--Shop:Name=x"]).build()?;
     /// assert_eq!(
-    ///     configuration.warnings(),
-    ///     ["unknown key Kestrel:Worker on the command line; did you mean Kestrel:Workers?"]
+    ///     configuration.unknown_arguments(&["Shop"]),
+    ///     ["unknown key url on the command line; did you mean urls?"]
     /// );
+    /// # Ok::<(), stannel::ConfigurationError>(())
     /// ```
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings_besides(&[])
+    pub fn unknown_arguments(&self, own: &[&str]) -> Vec<String> {
+        known::unknown_arguments(self.tree(), own)
     }
 
-    /// The same, but the program knows the keys `own` (and everything below them) itself.
-    ///
-    /// ```
-    /// let configuration = stannel::Configuration::from_args(["--Shop:Name=Corner"]).unwrap();
-    /// assert_eq!(configuration.warnings().len(), 1);
-    /// assert!(configuration.warnings_besides(&["Shop"]).is_empty());
-    /// ```
-    #[must_use]
-    pub fn warnings_besides(&self, own: &[&str]) -> Vec<String> {
-        self.values
-            .iter()
-            .filter(|entry| !own.iter().any(|own| values::is_at_or_below(&entry.key, own)))
-            .filter_map(settings::warning)
-            .collect()
+    /// What is to be told of the keys below `Kestrel`.
+    pub(crate) fn key_warnings(&self, named: &[&str]) -> Vec<String> {
+        known::warnings(self.tree(), named)
+    }
+
+    pub(crate) fn apply_to(&self, options: &mut ServerOptions) -> Result<(), ConfigurationError> {
+        settings::apply(self.tree(), options)
+    }
+
+    pub(crate) fn prefers_hosting_urls(&self) -> bool {
+        hosting::prefers_hosting_urls(self)
+    }
+
+    fn tree(&self) -> &Tree {
+        &self.inner.tree
+    }
+}
+
+const PRODUCTION: &str = "Production";
+
+/// Whether the value has no business on a screen.
+fn is_secret(key: &str) -> bool {
+    let name = key::last_part(key).to_ascii_lowercase();
+    ["password", "secret", "token", "apikey", "connectionstring"]
+        .iter()
+        .any(|word| name.contains(word))
+        || key.to_ascii_lowercase().starts_with("connectionstrings:")
+}
+
+/// All settings, a line each, with their origins. Values whose name says that they are secret are left out.
+///
+/// ```
+/// let configuration = stannel::Configuration::builder().set("a:Password", "secret").build().unwrap();
+/// assert_eq!(configuration.to_string(), "a:Password = *** (in code)\n");
+/// ```
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tree().iter().try_for_each(|leaf| {
+            let key = leaf.key.escape_debug();
+            match &leaf.value {
+                Some(_) if is_secret(&leaf.key) => writeln!(f, "{key} = *** ({})", leaf.origin),
+                Some(value) => writeln!(f, "{key} = {} ({})", value.escape_debug(), leaf.origin),
+                None => writeln!(f, "{key} has no value ({})", leaf.origin),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configuration")
+            .field("environment_name", &self.inner.environment_name)
+            .field("content_root", &self.inner.content_root)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the keys mean: one table from keys to setters.
 
 use super::error::ConfigurationError;
-use super::nearest::nearest;
+use super::tree::{Leaf, Tree};
 use super::value::{boolean, is_none, number, time};
-use super::values::{Entry, Values, is_at_or_below};
-use crate::endpoint::{MinDataRate, ServerOptions, UrlError};
+use crate::endpoint::{MinDataRate, ServerOptions};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -16,62 +15,38 @@ struct Setting {
     set: Setter,
 }
 
-/// How a value gets into the options; the text has no white space around it.
-type Setter = fn(&mut ServerOptions, &str) -> Result<(), Wrong>;
+/// How a value gets into the options; the text has no white space around it. `None`: it is not what the table says is expected.
+type Setter = fn(&mut ServerOptions, &str) -> Option<()>;
 
-enum Wrong {
-    /// Not what the table says is expected.
-    Value,
-    Url(UrlError),
-}
-
-/// The options that the values ask for.
-pub(super) fn apply(values: &Values) -> Result<ServerOptions, ConfigurationError> {
-    let mut options = ServerOptions::default();
-    for entry in values.iter() {
-        let Some(setting) = find(&entry.key) else { continue };
-        (setting.set)(&mut options, entry.value.trim()).map_err(|wrong| match wrong {
-            Wrong::Value => ConfigurationError::InvalidValue {
-                key: entry.key.clone(),
-                value: entry.value.clone(),
+/// Sets the options that the keys ask for.
+pub(super) fn apply(tree: &Tree, options: &mut ServerOptions) -> Result<(), ConfigurationError> {
+    let mut leaves: Vec<(&Leaf, &Setting)> = tree.iter().filter_map(|leaf| Some((leaf, find(&leaf.key)?))).collect();
+    leaves.sort_by_key(|(leaf, _)| leaf.turn);
+    for (leaf, setting) in leaves {
+        let value = leaf.value.as_deref();
+        let set = (setting.set)(options, value.unwrap_or_default().trim());
+        // A key without value (JSON's null) takes away what can be taken away; everything else keeps its default.
+        if set.is_none() && value.is_some() {
+            return Err(ConfigurationError::InvalidValue {
+                key: leaf.key.clone(),
+                value: value.unwrap_or_default().to_owned(),
                 expected: setting.expected,
-                origin: entry.origin,
-            },
-            Wrong::Url(error) => ConfigurationError::InvalidUrl {
-                key: entry.key.clone(),
-                error,
-                origin: entry.origin,
-            },
-        })?;
+                origin: leaf.origin.clone(),
+            });
+        }
     }
-    options.limits.validate().map_err(ConfigurationError::InvalidLimits)?;
-    Ok(options)
+    options.limits.validate().map_err(ConfigurationError::InvalidLimits)
 }
 
-/// What is to be said of a key that the table does not have.
-pub(super) fn warning(entry: &Entry) -> Option<String> {
-    if find(&entry.key).is_some() {
-        return None;
-    }
-    let known = SETTINGS.iter().map(|setting| setting.key);
-    let is_ours = is_at_or_below(&entry.key, "Kestrel");
-    let advice = match nearest(&entry.key, known) {
-        Some(key) => format!("did you mean {key}?"),
-        None if is_ours => "the keys are listed in docs/configuration.md".to_owned(),
-        None => "it is ignored".to_owned(),
-    };
-    Some(format!(
-        "unknown key {} {}; {advice}",
-        entry.key.escape_debug(),
-        entry.origin
-    ))
+/// The keys that have a meaning here.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.key)
 }
 
 fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.key.eq_ignore_ascii_case(key))
 }
 
-const URLS: &str = "URLs such as http://localhost:5000, with \";\" between them";
 const BOOLEAN: &str = "true or false";
 const WORKERS: &str = "a number of threads above 0";
 const BYTES: &str = "a number of bytes";
@@ -91,8 +66,8 @@ macro_rules! limit {
             key: concat!("Kestrel:Limits:", $name),
             expected: $expected,
             set: |options, text| {
-                options.limits.$field = $read(text).ok_or(Wrong::Value)?;
-                Ok(())
+                options.limits.$field = $read(text)?;
+                Some(())
             },
         }
     };
@@ -112,24 +87,19 @@ macro_rules! rate {
 /// All keys, as docs/configuration.md lists them.
 const SETTINGS: &[Setting] = &[
     Setting {
-        key: "urls",
-        expected: URLS,
-        set: urls,
-    },
-    Setting {
         key: "Kestrel:Workers",
         expected: WORKERS,
         set: |options, text| {
-            options.workers = or_none(text, number::<NonZeroUsize>).ok_or(Wrong::Value)?;
-            Ok(())
+            options.workers = or_none(text, number::<NonZeroUsize>)?;
+            Some(())
         },
     },
     Setting {
         key: "Kestrel:AddServerHeader",
         expected: BOOLEAN,
         set: |options, text| {
-            options.add_server_header = boolean(text).ok_or(Wrong::Value)?;
-            Ok(())
+            options.add_server_header = boolean(text)?;
+            Some(())
         },
     },
     limit!("MaxRequestLineSize", max_request_line_size, BYTES, number),
@@ -220,13 +190,6 @@ const SETTINGS: &[Setting] = &[
     limit!("LameDuckTime", lame_duck_time, TIME, time),
 ];
 
-fn urls(options: &mut ServerOptions, text: &str) -> Result<(), Wrong> {
-    for url in text.split(';').map(str::trim).filter(|url| !url.is_empty()) {
-        options.listen_url(url).map_err(Wrong::Url)?;
-    }
-    Ok(())
-}
-
 /// `Some(None)` for none, `None` for what is not understood.
 #[expect(
     clippy::option_option,
@@ -250,26 +213,26 @@ fn time_or_none(text: &str) -> Option<Option<Duration>> {
     or_none(text, time)
 }
 
-fn no_rate(rate: &mut Option<MinDataRate>, text: &str) -> Result<(), Wrong> {
+fn no_rate(rate: &mut Option<MinDataRate>, text: &str) -> Option<()> {
     if !is_none(text) {
-        return Err(Wrong::Value);
+        return None;
     }
     *rate = None;
-    Ok(())
+    Some(())
 }
 
-fn bytes_per_second(rate: &mut Option<MinDataRate>, text: &str) -> Result<(), Wrong> {
-    let bytes = number(text).ok_or(Wrong::Value)?;
+fn bytes_per_second(rate: &mut Option<MinDataRate>, text: &str) -> Option<()> {
+    let bytes = number(text)?;
     let grace = rate.map_or(DEFAULT_GRACE, |rate| rate.grace_period());
-    *rate = Some(MinDataRate::new(bytes, grace).map_err(|_| Wrong::Value)?);
-    Ok(())
+    *rate = Some(MinDataRate::new(bytes, grace).ok()?);
+    Some(())
 }
 
-fn grace_period(rate: &mut Option<MinDataRate>, text: &str) -> Result<(), Wrong> {
-    let grace = time(text).ok_or(Wrong::Value)?;
+fn grace_period(rate: &mut Option<MinDataRate>, text: &str) -> Option<()> {
+    let grace = time(text)?;
     let bytes = rate.map_or(DEFAULT_BYTES, |rate| rate.bytes_per_second());
-    *rate = Some(MinDataRate::new(bytes, grace).map_err(|_| Wrong::Value)?);
-    Ok(())
+    *rate = Some(MinDataRate::new(bytes, grace).ok()?);
+    Some(())
 }
 
 /// What a rate that was taken away has again when one of its parts is given: Kestrel's defaults.
@@ -284,7 +247,10 @@ mod tests {
     use std::time::Duration;
 
     fn options(arguments: &[&str]) -> Result<ServerOptions, ConfigurationError> {
-        Configuration::from_args(arguments.iter()).and_then(|configuration| configuration.server_options())
+        Configuration::builder()
+            .add_command_line(arguments)
+            .build()?
+            .server_options()
     }
 
     #[test]
@@ -319,7 +285,12 @@ mod tests {
             "LameDuckTime=0.019",
         ];
         let arguments = arguments.map(|argument| format!("--kestrel:LIMITS:{argument}"));
-        let options = Configuration::from_args(arguments).unwrap().server_options().unwrap();
+        let options = Configuration::builder()
+            .add_command_line(arguments)
+            .build()
+            .unwrap()
+            .server_options()
+            .unwrap();
         let expected = Limits {
             max_request_line_size: 1,
             max_request_headers_total_size: 2,
@@ -359,7 +330,9 @@ mod tests {
                 "MaxConcurrentUpgradedConnections",
             ];
             let arguments = keys.map(|key| format!("--Kestrel:Limits:{key}={none}"));
-            let limits = Configuration::from_args(arguments)
+            let limits = Configuration::builder()
+                .add_command_line(arguments)
+                .build()
                 .unwrap()
                 .server_options()
                 .unwrap()
@@ -401,31 +374,6 @@ mod tests {
                 .map(|rate| rate.bytes_per_second()),
             Some(240)
         );
-    }
-
-    #[test]
-    fn urls_are_a_list() {
-        let cases: &[(&str, &[&str])] = &[
-            ("http://localhost:5000", &["http://localhost:5000"]),
-            (
-                "http://127.0.0.1:0; http://unix:/run/app.sock;",
-                &["http://127.0.0.1:0", "http://unix:/run/app.sock"],
-            ),
-            (
-                "http://*:80;http://[::1]:8080/",
-                &["http://[::]:80", "http://[::1]:8080"],
-            ),
-            ("", &[]),
-        ];
-        for (urls, expected) in cases {
-            let options = options(&["--urls", urls]).unwrap();
-            let bindings: Vec<String> = options
-                .endpoints()
-                .iter()
-                .map(|endpoint| endpoint.to_string())
-                .collect();
-            assert_eq!(bindings, *expected, "{urls}");
-        }
     }
 
     #[test]
@@ -477,43 +425,12 @@ mod tests {
                 "Kestrel:Limits:MinResponseDataRate:BytesPerSecond=0 on the command line: expected a number of bytes above 0",
             ),
             (
-                "urls=localhost",
-                "urls on the command line: invalid url \"localhost\": it has no \"://\"",
-            ),
-            (
                 "Kestrel:Limits:MaxRequestBufferSize=100",
                 "Kestrel:Limits: max_request_buffer_size must not be smaller than max_request_line_size; raise it or lower max_request_line_size",
             ),
         ];
         for (argument, message) in cases {
             assert_eq!(options(&[argument]).unwrap_err().to_string(), message);
-        }
-    }
-
-    #[test]
-    fn unknown_keys_are_warned_of() {
-        let cases = [
-            (
-                "--Kestrel:Limits:KeepAliveTimeot=5",
-                "unknown key Kestrel:Limits:KeepAliveTimeot on the command line; did you mean Kestrel:Limits:KeepAliveTimeout?",
-            ),
-            (
-                "--url=http://*:80",
-                "unknown key url on the command line; did you mean urls?",
-            ),
-            (
-                "--Kestrel:X=5",
-                "unknown key Kestrel:X on the command line; the keys are listed in docs/configuration.md",
-            ),
-            (
-                "--verbosity=5",
-                "unknown key verbosity on the command line; it is ignored",
-            ),
-        ];
-        for (argument, warning) in cases {
-            let configuration = Configuration::from_args([argument]).unwrap();
-            assert_eq!(configuration.warnings(), [warning]);
-            assert!(configuration.server_options().is_ok());
         }
     }
 

@@ -3,7 +3,7 @@
 use super::exchange::quietly;
 use super::{Connection, Ending, Engine, Fate, NEVER, Phase, timers};
 use crate::event::CloseReason;
-use crate::handler::ConnectionId;
+use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::http1::head::Scan;
 use crate::http1::{Rejection, RequestFacts};
 use crate::mailbox::Letter;
@@ -179,6 +179,12 @@ impl Turn<'_> {
     #[must_use]
     pub fn output(&self) -> Option<&[u8]> {
         self.engine.state.output.single()
+    }
+
+    /// What is known of the connection.
+    #[must_use]
+    pub fn info(&self) -> &ConnectionInfo {
+        &self.connection.info
     }
 
     /// The output in pieces, from its beginning, as far as `slices` reach; returns how many were filled.

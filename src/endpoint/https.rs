@@ -1,6 +1,6 @@
 //! What an endpoint wants of TLS, as far as a user says it: nothing here opens a file or knows a TLS library.
 
-use super::protocols::{ClientCertificateMode, SslProtocols};
+use super::protocols::{ClientCertificateMode, HttpProtocols, SslProtocols};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,48 @@ pub struct HttpsOptions {
     pub client_certificate_roots: Option<ClientCertificateRoots>,
     /// How long a handshake may take in all, however the bytes come; `None`: for ever. Default 10 s.
     pub handshake_timeout: Option<Duration>,
+    /// What differs for single host names (SNI). Default: nothing. Once there is an entry, names without one are refused.
+    pub sni: Vec<SniOptions>,
+}
+
+/// What differs for the host names that a pattern stands for; `None` is what the endpoint has.
+///
+/// ```
+/// use stannel::{CertificateSource, SniOptions};
+///
+/// let mut sni = SniOptions::new("*.example.org");
+/// sni.certificate = Some(CertificateSource::pem("wildcard.pem", "wildcard.key"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SniOptions {
+    /// A host name, `*.` and a name for everything below it, or `*` for all others and for clients that name none.
+    pub pattern: String,
+    /// The HTTP versions.
+    pub protocols: Option<HttpProtocols>,
+    /// The TLS versions.
+    pub ssl_protocols: Option<SslProtocols>,
+    /// Whether clients are asked for a certificate.
+    pub client_certificate_mode: Option<ClientCertificateMode>,
+    /// Whose certificates clients may show.
+    pub client_certificate_roots: Option<ClientCertificateRoots>,
+    /// Where the certificate comes from.
+    pub certificate: Option<CertificateSource>,
+}
+
+impl SniOptions {
+    /// An entry in which everything is as the endpoint has it.
+    #[must_use]
+    pub fn new(pattern: impl Into<String>) -> Self {
+        Self {
+            pattern: pattern.into(),
+            protocols: None,
+            ssl_protocols: None,
+            client_certificate_mode: None,
+            client_certificate_roots: None,
+            certificate: None,
+        }
+    }
 }
 
 impl Default for HttpsOptions {
@@ -43,6 +85,7 @@ impl Default for HttpsOptions {
             client_certificate_mode: ClientCertificateMode::NoCertificate,
             client_certificate_roots: None,
             handshake_timeout: Some(Duration::from_secs(10)),
+            sni: Vec::new(),
         }
     }
 }

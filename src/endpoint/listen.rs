@@ -2,7 +2,9 @@
 
 use super::binding::Binding;
 use super::https::HttpsOptions;
+use super::middleware::{ConnectionLogging, ConnectionMiddleware, Layers};
 use super::protocols::HttpProtocols;
+use crate::configuration::{Section, Shared};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,8 +44,21 @@ pub struct ListenOptions {
     /// The `.localhost` name that was asked for.
     host: Option<String>,
     https: Option<HttpsOptions>,
-    https_defaults: Option<HttpsCallback>,
+    middleware: Layers,
+    defaults: Defaults,
     source: EndpointSource,
+    /// The keys of its section, as they are: a change of any of them is a change of the endpoint.
+    fingerprint: Vec<(String, String)>,
+}
+
+/// What was in force when an endpoint was made.
+#[derive(Clone, Default)]
+pub(crate) struct Defaults {
+    /// The settings of `EndpointDefaults`.
+    pub(crate) shared: Option<Arc<Shared>>,
+    pub(crate) https: Option<HttpsCallback>,
+    /// The section `Kestrel`, with the default certificate.
+    pub(crate) section: Option<Section>,
 }
 
 /// Where an endpoint comes from.
@@ -87,8 +102,8 @@ impl fmt::Display for EndpointSource {
 }
 
 impl ListenOptions {
-    pub(crate) fn new(binding: Binding, source: EndpointSource, https_defaults: Option<HttpsCallback>) -> Self {
-        Self {
+    pub(crate) fn new(binding: Binding, source: EndpointSource, defaults: Defaults) -> Self {
+        let mut endpoint = Self {
             no_delay: true,
             protocols: HttpProtocols::HTTP1_AND_HTTP2,
             socket_mode: None,
@@ -96,9 +111,15 @@ impl ListenOptions {
             binding,
             host: None,
             https: None,
-            https_defaults,
+            middleware: Vec::new(),
+            defaults,
             source,
+            fingerprint: Vec::new(),
+        };
+        if let Some(shared) = endpoint.defaults.shared.clone() {
+            shared.apply_to_endpoint(&mut endpoint);
         }
+        endpoint
     }
 
     /// What it binds.
@@ -140,11 +161,14 @@ impl ListenOptions {
     /// [`configure_https_defaults`](crate::ServerOptions::configure_https_defaults) left them. An endpoint has TLS once:
     /// a second call changes the options that are there.
     pub fn use_https_with(&mut self, configure: impl FnOnce(&mut HttpsOptions)) -> &mut Self {
-        let defaults = &self.https_defaults;
+        let defaults = &self.defaults;
         let https = self.https.get_or_insert_with(|| {
             let mut https = HttpsOptions::default();
-            if let Some(defaults) = defaults {
-                defaults(&mut https);
+            if let Some(shared) = &defaults.shared {
+                shared.apply_to_https(&mut https);
+            }
+            if let Some(callback) = &defaults.https {
+                callback(&mut https);
             }
             https
         });
@@ -152,18 +176,61 @@ impl ListenOptions {
         self
     }
 
+    /// Lets something look at every connection, after what was added before; Kestrel's `Use`.
+    pub fn use_middleware(&mut self, middleware: impl ConnectionMiddleware + 'static) -> &mut Self {
+        self.middleware.push(Arc::new(middleware));
+        self
+    }
+
+    /// Logs all bytes of every connection at debug level, to the target `stannel::connections`; Kestrel's
+    /// `UseConnectionLogging`.
+    pub fn use_connection_logging(&mut self) -> &mut Self {
+        self.use_middleware(ConnectionLogging)
+    }
+
+    /// What looks at its connections, in order.
+    #[must_use]
+    pub fn middleware(&self) -> &[Arc<dyn ConnectionMiddleware>] {
+        &self.middleware
+    }
+
+    /// The lines that are printed for it before a free port is known; a name below `localhost` has two.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        lines(self.scheme(), self.host(), &self.binding)
+    }
+
+    pub(crate) fn https_mut(&mut self) -> Option<&mut HttpsOptions> {
+        self.https.as_mut()
+    }
+
+    /// The section `Kestrel` as it was when the endpoint was made.
+    pub(crate) fn kestrel_section(&self) -> Option<&Section> {
+        self.defaults.section.as_ref()
+    }
+
+    pub(crate) fn set_fingerprint(&mut self, fingerprint: Vec<(String, String)>) {
+        self.fingerprint = fingerprint;
+    }
+
     pub(crate) fn set_host(&mut self, host: Option<String>) {
         self.host = host;
+    }
+}
+
+/// The addresses of an endpoint as they are printed: the reported one, and plain localhost for a name below it.
+pub(crate) fn lines(scheme: &str, host: Option<&str>, binding: &Binding) -> Vec<String> {
+    let plain = format!("{scheme}://{binding}");
+    match (host, binding) {
+        (Some(host), Binding::Localhost(port)) => vec![format!("{scheme}://{host}:{port}"), plain],
+        _ => vec![plain],
     }
 }
 
 /// The address that is reported for it, before a free port is known.
 impl fmt::Display for ListenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.host, &self.binding) {
-            (Some(host), Binding::Localhost(port)) => write!(f, "{}://{host}:{port}", self.scheme()),
-            _ => write!(f, "{}://{}", self.scheme(), self.binding),
-        }
+        f.write_str(&self.lines()[0])
     }
 }
 

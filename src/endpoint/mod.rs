@@ -1,17 +1,28 @@
 //! What a user asks for: limits, endpoints, server options.
 
+mod bind;
 mod binding;
+mod error;
 mod https;
 mod limits;
 mod listen;
+mod middleware;
 mod options;
+mod plan;
 mod protocols;
 mod url;
 
+pub(crate) use bind::EMFILE;
+pub use bind::{BindError, BindTarget, BoundSockets};
 pub use binding::{Binding, SocketHandle};
-pub use https::{CertificateSource, ClientCertificateRoots, HttpsOptions, StoreLocation};
+pub use error::EndpointError;
+pub use https::{CertificateSource, ClientCertificateRoots, HttpsOptions, SniOptions, StoreLocation};
 pub use limits::{Limits, LimitsError, MinDataRate};
+pub(crate) use listen::lines;
 pub use listen::{EndpointSource, ListenOptions};
+pub(crate) use middleware::Layers;
+pub use middleware::{Admission, ConnectionMiddleware};
 pub use options::ServerOptions;
+pub use plan::{EndpointPlan, Note};
 pub use protocols::{ClientCertificateMode, HttpProtocols, SslProtocols};
 pub use url::{UrlError, UrlPrefix};

@@ -1,10 +1,16 @@
 //! What a server listens on and how it behaves.
 
 use super::binding::{Binding, SocketHandle};
+use super::https::CertificateSource;
 use super::https::HttpsOptions;
 use super::limits::Limits;
-use super::listen::{EndpointSource, HttpsCallback, ListenCallback, ListenOptions};
+use super::listen::{Defaults, EndpointSource, HttpsCallback, ListenCallback, ListenOptions};
+use super::plan::{EndpointPlan, plan};
 use super::url::{UrlError, UrlPrefix};
+use crate::configuration::{
+    Addresses, Configuration, ConfigurationError, ConfigurationLoader, Section, addresses, default_certificate, load,
+    split_urls,
+};
 use crate::event::Observer;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -41,9 +47,21 @@ pub struct ServerOptions {
     /// Whether SIGTERM and SIGINT stop the server gracefully; a second signal ends the lame-duck time. Default: no,
     /// because signals belong to the program and not to a library. Without the feature `signals` it does nothing.
     pub handle_signals: bool,
+    /// URLs to listen on, stronger than those of [`use_urls`](Self::use_urls) and of any configuration; Kestrel's
+    /// `app.Urls`. Default: none. Endpoints win over them, unless `prefer_hosting_urls` says otherwise.
+    pub urls: Vec<String>,
+    /// Whether URLs win over endpoints; Kestrel's `PreferHostingUrls`. Default: no.
+    pub prefer_hosting_urls: bool,
+    /// Whether keys below `Kestrel` that mean nothing, and values of endpoints that cannot be understood, end the start
+    /// instead of being told and ignored. Default: no, as with Kestrel.
+    pub strict_configuration: bool,
     endpoints: Vec<ListenOptions>,
     endpoint_defaults: Option<ListenCallback>,
     https_defaults: Option<HttpsCallback>,
+    loader: Option<ConfigurationLoader>,
+    warnings: Vec<String>,
+    use_urls: Vec<String>,
+    configuration: Option<Configuration>,
 }
 
 impl Default for ServerOptions {
@@ -54,9 +72,16 @@ impl Default for ServerOptions {
             workers: None,
             observer: None,
             handle_signals: false,
+            urls: Vec::new(),
+            prefer_hosting_urls: false,
+            strict_configuration: false,
             endpoints: Vec::new(),
             endpoint_defaults: None,
             https_defaults: None,
+            loader: None,
+            warnings: Vec::new(),
+            use_urls: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -90,7 +115,7 @@ impl ServerOptions {
     /// # Errors
     /// Says what is wrong with the URL.
     pub fn listen_url(&mut self, url: &str) -> Result<&mut ListenOptions, UrlError> {
-        let endpoint = self.url_endpoint(url, EndpointSource::Code)?;
+        let (endpoint, _) = self.url_endpoint(url, EndpointSource::Code)?;
         Ok(self.push(endpoint))
     }
 
@@ -130,30 +155,163 @@ impl ServerOptions {
         self.push(endpoint)
     }
 
+    /// Code endpoints stand before configured ones, whenever they were added.
     fn push(&mut self, endpoint: ListenOptions) -> &mut ListenOptions {
-        self.endpoints.push(endpoint);
-        let last = self.endpoints.len() - 1;
-        &mut self.endpoints[last]
+        let is_configured =
+            |endpoint: &ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
+        let place = self
+            .endpoints
+            .iter()
+            .position(is_configured)
+            .unwrap_or(self.endpoints.len());
+        self.endpoints.insert(place, endpoint);
+        &mut self.endpoints[place]
     }
 
     /// An endpoint with the defaults as they are now.
     pub(crate) fn endpoint(&self, binding: Binding, source: EndpointSource) -> ListenOptions {
-        let mut endpoint = ListenOptions::new(binding, source, self.https_defaults.clone());
+        let defaults = Defaults {
+            shared: self.loader.as_ref().map(|loader| Arc::clone(loader.defaults())),
+            https: self.https_defaults.clone(),
+            section: self.loader.as_ref().map(|loader| loader.section().clone()),
+        };
+        let mut endpoint = ListenOptions::new(binding, source, defaults);
         if let Some(defaults) = &self.endpoint_defaults {
             defaults(&mut endpoint);
         }
         endpoint
     }
 
-    /// The endpoint of a URL prefix: https ones have TLS, once.
-    pub(crate) fn url_endpoint(&self, url: &str, source: EndpointSource) -> Result<ListenOptions, UrlError> {
+    /// The endpoint of a URL prefix, and whether that says https: such an endpoint has TLS, once.
+    pub(crate) fn url_endpoint(&self, url: &str, source: EndpointSource) -> Result<(ListenOptions, bool), UrlError> {
         let address = UrlPrefix::parse(url)?.address()?;
         let mut endpoint = self.endpoint(address.binding, source);
         endpoint.set_host(address.host);
         if address.is_https && endpoint.https().is_none() {
             endpoint.use_https();
         }
-        Ok(endpoint)
+        Ok((endpoint, address.is_https))
+    }
+
+    // ---- configuration
+
+    /// Takes everything from a configuration that the default builder of ASP.NET Core would: the section `Kestrel` with
+    /// limits and endpoints, and the URLs; a running server follows its changes.
+    ///
+    /// # Errors
+    /// Names the first value of the limits that cannot be understood. Endpoints are judged by [`plan`](Self::plan).
+    pub fn use_configuration(&mut self, configuration: &Configuration) -> Result<(), ConfigurationError> {
+        configuration.apply_to(self)?;
+        self.configure(configuration.section("Kestrel")).reload_on_change(true);
+        self.prefer_hosting_urls = configuration.prefers_hosting_urls();
+        self.configuration = Some(configuration.clone());
+        Ok(())
+    }
+
+    /// Makes a loader for the endpoints of a section, which replaces the one before; Kestrel's `Configure`. Its defaults
+    /// count for endpoints that are made from now on.
+    pub fn configure(&mut self, section: Section) -> &mut ConfigurationLoader {
+        self.loader.insert(ConfigurationLoader::new(section))
+    }
+
+    /// The loader that [`configure`](Self::configure) or [`use_configuration`](Self::use_configuration) made last.
+    pub fn loader_mut(&mut self) -> Option<&mut ConfigurationLoader> {
+        self.loader.as_mut()
+    }
+
+    /// What [`use_configuration`](Self::use_configuration) took.
+    #[must_use]
+    pub fn configuration(&self) -> Option<&Configuration> {
+        self.configuration.as_ref()
+    }
+
+    /// Makes the endpoints of the loader now; [`plan`](Self::plan) and [`Server::bind`](crate::Server::bind) do it
+    /// otherwise. A second call does nothing.
+    ///
+    /// # Errors
+    /// The first endpoint that cannot be understood.
+    pub fn load(&mut self) -> Result<(), ConfigurationError> {
+        let Some(mut loader) = self.loader.take() else {
+            return Ok(());
+        };
+        // The loader's own endpoints have its defaults, so it is in its place while they are made.
+        self.loader = Some(loader.clone());
+        let loaded = load(&mut loader, self);
+        self.loader = Some(loader);
+        let Some(loaded) = loaded? else { return Ok(()) };
+        self.endpoints
+            .retain(|endpoint| !matches!(endpoint.source(), EndpointSource::Configuration { .. }));
+        self.endpoints.extend(loaded.deferred);
+        self.endpoints.extend(loaded.configured);
+        self.warnings = loaded.warnings;
+        Ok(())
+    }
+
+    /// Listens on these URLs, unless there are endpoints; stronger than every configuration. Kestrel's `UseUrls`.
+    ///
+    /// ```
+    /// let mut options = stannel::ServerOptions::default();
+    /// options.use_urls(["http://localhost:8000;http://localhost:8001"]);
+    /// assert_eq!(options.plan().unwrap().endpoints().len(), 2);
+    /// ```
+    pub fn use_urls<U: Into<String>>(&mut self, urls: impl IntoIterator<Item = U>) {
+        self.use_urls = urls.into_iter().map(Into::into).collect();
+    }
+
+    /// What a server with these options will listen on, without binding anything.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with limits, URLs or endpoints.
+    pub fn plan(&self) -> Result<EndpointPlan, ConfigurationError> {
+        plan(self)
+    }
+
+    pub(super) fn addresses(&self) -> Result<Addresses, ConfigurationError> {
+        let in_code = |lists: &[String]| Addresses {
+            urls: lists
+                .iter()
+                .flat_map(|list| split_urls(list))
+                .map(|url| (url.to_owned(), "in code".to_owned()))
+                .collect(),
+            warnings: Vec::new(),
+        };
+        for lists in [&self.urls, &self.use_urls] {
+            let addresses = in_code(lists);
+            if !addresses.urls.is_empty() {
+                return Ok(addresses);
+            }
+        }
+        self.configuration
+            .as_ref()
+            .map_or_else(|| Ok(Addresses::default()), addresses)
+    }
+
+    /// What is to be told of the configuration: values that cannot be understood, and keys that mean nothing.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        if let Some(loader) = &self.loader {
+            let named: Vec<&str> = loader.named().collect();
+            warnings.extend(loader.section().configuration().key_warnings(&named));
+        }
+        warnings
+    }
+
+    pub(super) fn follows_changes(&self) -> bool {
+        self.loader.as_ref().is_some_and(ConfigurationLoader::follows_changes)
+    }
+
+    /// The certificate of an endpoint: its own, or the default one that was configured when it was made.
+    pub(super) fn certificate_for(
+        &self,
+        endpoint: &ListenOptions,
+    ) -> Result<Option<CertificateSource>, ConfigurationError> {
+        let own = endpoint.https().and_then(|https| https.server_certificate.clone());
+        match (own, endpoint.kestrel_section()) {
+            (Some(own), _) => Ok(Some(own)),
+            // What is wrong with the values was told when they were loaded.
+            (None, Some(section)) => default_certificate(section, &mut Vec::new()),
+            (None, None) => Ok(None),
+        }
     }
 }
 

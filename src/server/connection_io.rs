@@ -2,10 +2,12 @@
 
 use super::socket::Socket;
 use crate::connection::Turn;
+use crate::endpoint::Layers;
 use crate::event::CloseReason;
 use crate::timer::TimerWheel;
 use mio::{Interest, Poll, Token};
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 pub(super) struct Io {
     pub(super) socket: Socket,
@@ -17,6 +19,8 @@ pub(super) struct Io {
     /// Whether a write would block.
     pub(super) is_stuck: bool,
     pub(super) is_queued: bool,
+    /// What looks at its bytes.
+    middleware: Option<Arc<Layers>>,
 }
 
 /// What the poll tells of a socket.
@@ -31,7 +35,7 @@ enum Registered {
 
 impl Io {
     /// The socket of a connection that was accepted just now.
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket, middleware: Option<Arc<Layers>>) -> Self {
         Self {
             socket,
             registered: Registered::No,
@@ -40,6 +44,7 @@ impl Io {
             end_announced: false,
             is_stuck: false,
             is_queued: false,
+            middleware,
         }
     }
 
@@ -54,6 +59,9 @@ impl Io {
                 // cost a call for nothing.
                 if count == 0 || (count < room && !self.end_announced) {
                     self.is_readable = false;
+                }
+                if let Some(layers) = &self.middleware {
+                    tell_received(layers, turn, count);
                 }
                 turn.on_read(count);
                 true
@@ -90,6 +98,9 @@ impl Io {
             };
             match result {
                 Ok(count) => {
+                    if let Some(layers) = &self.middleware {
+                        tell_sent(layers, turn, count);
+                    }
                     turn.on_written(count);
                     if count < asked {
                         self.is_stuck = true;
@@ -111,6 +122,12 @@ impl Io {
                     }
                 },
             }
+        }
+    }
+
+    pub(super) fn tell_closed(&self, turn: &Turn<'_>) {
+        for layer in self.middleware.iter().flat_map(|layers| layers.iter()) {
+            layer.closed(turn.info());
         }
     }
 
@@ -148,6 +165,20 @@ impl Io {
             Err(error) => log::error!(target: "stannel", "cannot watch a connection: {error}"),
         }
     }
+}
+
+#[cold]
+fn tell_received(layers: &Layers, turn: &mut Turn<'_>, count: usize) {
+    let bytes = turn.read_buffer()[..count].to_vec();
+    layers.iter().for_each(|layer| layer.received(turn.info(), &bytes));
+}
+
+#[cold]
+fn tell_sent(layers: &Layers, turn: &Turn<'_>, count: usize) {
+    let mut output = Vec::new();
+    turn.copy_output(&mut output);
+    let sent = output.get(..count).unwrap_or(&output);
+    layers.iter().for_each(|layer| layer.sent(turn.info(), sent));
 }
 
 /// A peer that went away is no error of ours; ETIMEDOUT comes from TCP_USER_TIMEOUT.

@@ -3,22 +3,24 @@
 //! [`Server::bind`] opens every socket; [`BoundServer::run`] starts one thread per worker and itself only waits: for
 //! signals, for the handle, for the deadlines of a stop.
 
+mod address_owner;
 mod connection_io;
 mod listener;
 mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
 mod socket;
+mod unix_listener;
 mod worker;
 
-pub use listener::{BindError, BoundAddress};
+pub use listener::{BoundAddress, listening_line};
 
 use crate::connection::HandlerFactory;
-use crate::endpoint::{Binding, EndpointSource, ServerOptions};
+use crate::endpoint::{BindError, ServerOptions};
 use crate::event::{Counters, EndpointMetrics, Metrics};
 use crate::handler::Handler;
 use crate::places::Places;
-use listener::{BoundEndpoint, UnixPath, bind_endpoint};
+use listener::{BoundEndpoint, bind_endpoint};
 use shutdown::{Control, Stage};
 use std::fmt;
 use std::io;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
+use unix_listener::UnixPath;
 use worker::{Shared, Worker, WorkerParts};
 
 /// What a server is asked to be: options and a handler for each of its workers.
@@ -75,7 +78,8 @@ impl Server {
     /// TCP_USER_TIMEOUT and TCP_NOTSENT_LOWAT, which bound what the kernel keeps for a client that does not read.
     ///
     /// # Errors
-    /// When the limits do not fit together or an address cannot be bound; everything bound before is closed again.
+    /// When limits or configuration do not fit together or an address cannot be bound; everything bound before is closed
+    /// again.
     pub fn bind(self) -> Result<BoundServer, BindError> {
         let Self { options, factory } = self;
         options.limits.validate().map_err(BindError::Limits)?;
@@ -83,13 +87,12 @@ impl Server {
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, |count| count.get());
-        let default_endpoint = [options.endpoint(Binding::Localhost(5000), EndpointSource::Default)];
-        let endpoints = if options.endpoints().is_empty() {
-            &default_endpoint[..]
-        } else {
-            options.endpoints()
-        };
-        let bound: Vec<BoundEndpoint> = endpoints
+        let plan = options.plan().map_err(BindError::Configuration)?;
+        for note in plan.notes() {
+            log::log!(target: "stannel", note.level(), "{}", note.text());
+        }
+        let bound: Vec<BoundEndpoint> = plan
+            .endpoints()
             .iter()
             .map(|endpoint| bind_endpoint(endpoint, workers, &options.limits))
             .collect::<Result<_, _>>()?;
@@ -105,7 +108,7 @@ impl Server {
             let index = u16::try_from(index).map_err(|_| BindError::TooManyEndpoints)?;
             for (worker, listener) in endpoint.listeners {
                 parts[worker]
-                    .add_listener(index, listener)
+                    .add_listener(index, listener, endpoint.middleware.clone())
                     .map_err(BindError::EventLoop)?;
             }
         }

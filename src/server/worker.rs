@@ -1,11 +1,11 @@
 //! The loop of one core: it owns its listeners, a slab of connections, a timer wheel, a mailbox and a handler.
 
 use super::connection_io::{Io, reason_for};
-use super::listener::{EMFILE, Listener};
+use super::listener::Listener;
 use super::shutdown::{SharedStage, Stage};
 use super::socket::Socket;
 use crate::connection::{Connection, Engine, Fate, HandlerFactory, Turn};
-use crate::endpoint::ServerOptions;
+use crate::endpoint::{Admission, EMFILE, Layers, ServerOptions};
 use crate::event::{CloseReason, Counters};
 use crate::handler::{ConnectionInfo, Peer};
 use crate::mailbox::Mailbox;
@@ -64,6 +64,7 @@ pub(super) struct WorkerParts {
 struct Listening {
     listener: Listener,
     endpoint: u16,
+    middleware: Option<Arc<Layers>>,
     /// Whether there may be a connection to accept.
     is_ready: bool,
 }
@@ -79,7 +80,12 @@ impl WorkerParts {
         })
     }
 
-    pub(super) fn add_listener(&mut self, endpoint: u16, mut listener: Listener) -> io::Result<()> {
+    pub(super) fn add_listener(
+        &mut self,
+        endpoint: u16,
+        mut listener: Listener,
+        middleware: Option<Arc<Layers>>,
+    ) -> io::Result<()> {
         let token = Token(LAST_LISTENER - self.listeners.len());
         match &mut listener {
             Listener::Tcp(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
@@ -88,6 +94,7 @@ impl WorkerParts {
         self.listeners.push(Listening {
             listener,
             endpoint,
+            middleware,
             is_ready: false,
         });
         Ok(())
@@ -330,6 +337,7 @@ impl<'a> Worker<'a> {
                 return Went::On;
             }
         }
+        io.tell_closed(&turn);
         turn.closed();
         Went::Over
     }
@@ -407,7 +415,8 @@ impl<'a> Worker<'a> {
             match listening.listener.accept() {
                 Ok((socket, peer)) => {
                     let endpoint = listening.endpoint;
-                    self.open(socket, peer, endpoint);
+                    let middleware = listening.middleware.clone();
+                    self.open(socket, peer, endpoint, middleware);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -440,15 +449,21 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16) {
+    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, middleware: Option<Arc<Layers>>) {
         let Some(place) = self.shared.connections.take() else {
             self.engine.count_rejected_connection(endpoint);
             log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
             return;
         };
         let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
+        if let Some(layers) = &middleware
+            && !admits(layers, &info)
+        {
+            self.engine.count_rejected_connection(endpoint);
+            return;
+        }
         let connection = Connection::with_place(&self.engine, info, endpoint, place);
-        let io = Io::new(socket);
+        let io = Io::new(socket, middleware);
         let key = self.entries.insert(Entry { connection, io });
         self.work(key);
     }
@@ -503,4 +518,10 @@ impl<'a> Worker<'a> {
             self.work_after(key, &tell);
         }
     }
+}
+
+/// Whether nobody refuses a connection; who panics does.
+fn admits(layers: &Layers, info: &ConnectionInfo) -> bool {
+    let ask = AssertUnwindSafe(|| layers.iter().all(|layer| layer.connected(info) == Admission::Admit));
+    catch_unwind(ask).unwrap_or(false)
 }

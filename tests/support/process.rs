@@ -178,7 +178,9 @@ where
     let Ok(arguments) = std::env::var(ARGUMENTS) else {
         return;
     };
-    let mut options = Configuration::from_args(arguments.lines())
+    let mut options = Configuration::builder()
+        .add_command_line(arguments.lines())
+        .build()
         .and_then(|configuration| configuration.server_options())
         .unwrap();
     options.handle_signals = true;

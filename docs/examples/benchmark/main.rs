@@ -97,8 +97,8 @@ fn refuse(exchange: Exchange<'_>, methods: &str) -> Outcome {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let configuration = Configuration::from_args(std::env::args_os().skip(1))?;
-    for warning in configuration.warnings() {
+    let configuration = Configuration::from_default_sources(std::env::args_os().skip(1))?;
+    for warning in configuration.unknown_arguments(&[]) {
         eprintln!("warning: {warning}");
     }
     let mut options = configuration.server_options()?;

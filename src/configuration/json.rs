@@ -1,0 +1,173 @@
+//! JSON as a source of settings: objects and arrays become paths, everything else becomes text.
+
+use super::error::ConfigurationError;
+use super::key::{Folded, join};
+use super::tree::{Origin, Tree};
+use jsonc_parser::ast::{ObjectPropName, Value};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What .NET's reader allows: comments and trailing commas.
+const OPTIONS: ParseOptions = ParseOptions {
+    allow_comments: true,
+    allow_trailing_commas: true,
+    allow_loose_object_property_names: false,
+    allow_missing_commas: false,
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
+
+/// .NET's own bound on objects in objects.
+const DEEPEST: usize = 64;
+
+/// Adds all keys of a text.
+pub(super) fn read(path: &Arc<Path>, text: &str, tree: &mut Tree) -> Result<(), ConfigurationError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let invalid = |at: usize, reason: String| {
+        let (line, column) = position(text, at);
+        ConfigurationError::InvalidJson {
+            path: path.to_path_buf(),
+            line,
+            column,
+            reason,
+        }
+    };
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS)
+        .map_err(|error| invalid(error.range().start, lower_first(&error.kind().to_string())))?;
+    let object = match parsed.value {
+        Some(Value::Object(object)) => object,
+        Some(other) => {
+            let (line, column) = position(text, other.start());
+            return Err(ConfigurationError::JsonNotObject {
+                path: path.to_path_buf(),
+                line,
+                column,
+            });
+        }
+        None => return Err(invalid(text.len(), "it is empty; expected an object: { … }".to_owned())),
+    };
+    let mut walk = Walk {
+        lines: Lines::new(text),
+        path,
+        tree,
+        met: HashMap::new(),
+    };
+    walk.value("", &Value::Object(object), 0)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_lowercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
+}
+
+struct Walk<'a> {
+    lines: Lines<'a>,
+    path: &'a Arc<Path>,
+    tree: &'a mut Tree,
+    /// The keys of this file and their lines.
+    met: HashMap<Folded, usize>,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, key: &str, value: &Value<'_>, depth: usize) -> Result<(), ConfigurationError> {
+        if depth > DEEPEST {
+            let (line, column) = self.lines.position(value.start());
+            return Err(ConfigurationError::InvalidJson {
+                path: self.path.to_path_buf(),
+                line,
+                column,
+                reason: format!("more than {DEEPEST} objects and arrays in each other"),
+            });
+        }
+        match value {
+            Value::Object(object) if object.properties.is_empty() && depth > 0 => self.leaf(key, None, value),
+            Value::Object(object) => object.properties.iter().try_for_each(|property| {
+                let name = match &property.name {
+                    ObjectPropName::String(name) => name.value.as_ref(),
+                    ObjectPropName::Word(name) => name.value,
+                };
+                let key = if depth == 0 {
+                    name.to_owned()
+                } else {
+                    join_part(key, name)
+                };
+                self.value(&key, &property.value, depth + 1)
+            }),
+            // An array without items is a key with an empty text, an object without keys one without value.
+            Value::Array(array) if array.elements.is_empty() => self.leaf(key, Some(String::new()), value),
+            Value::Array(array) => array
+                .elements
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, item)| self.value(&join(key, &index.to_string()), item, depth + 1)),
+            Value::StringLit(text) => self.leaf(key, Some(text.value.clone().into_owned()), value),
+            Value::NumberLit(number) => self.leaf(key, Some(number.value.to_owned()), value),
+            Value::BooleanLit(boolean) => {
+                let text = if boolean.value { "True" } else { "False" };
+                self.leaf(key, Some(text.to_owned()), value)
+            }
+            Value::NullKeyword(_) => self.leaf(key, None, value),
+        }
+    }
+
+    fn leaf(&mut self, key: &str, text: Option<String>, value: &Value<'_>) -> Result<(), ConfigurationError> {
+        let (line, column) = self.lines.position(value.start());
+        if let Some(first) = self.met.insert(Folded::new(key), line) {
+            return Err(ConfigurationError::DuplicateKey {
+                path: self.path.to_path_buf(),
+                line,
+                column,
+                key: key.to_owned(),
+                first,
+            });
+        }
+        let origin = Origin::File {
+            path: Arc::clone(self.path),
+            line,
+            column,
+        };
+        self.tree.set(key, text, origin);
+        Ok(())
+    }
+}
+
+/// A part below a key that may itself be empty text.
+fn join_part(key: &str, part: &str) -> String {
+    format!("{key}:{part}")
+}
+
+/// Line and column of a byte, both from 1 on.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    Lines::new(text).position(at)
+}
+
+/// Where the lines of a text begin.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            text,
+            starts: std::iter::once(0).chain(after_breaks).collect(),
+        }
+    }
+
+    fn position(&self, at: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|&start| start <= at);
+        let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start..at).unwrap_or("");
+        (line, before.chars().count() + 1)
+    }
+}

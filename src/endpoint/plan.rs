@@ -1,0 +1,251 @@
+//! From options to what is bound: which of code, configuration and URLs counts, and what is told of it.
+
+use super::binding::Binding;
+use super::error::EndpointError;
+use super::https::{CertificateSource, HttpsOptions};
+use super::listen::{EndpointSource, ListenOptions};
+use super::options::ServerOptions;
+use super::protocols::{ClientCertificateMode, HttpProtocols};
+use crate::configuration::{Addresses, ConfigurationError};
+use log::Level;
+
+/// What a server will listen on, in order, and what is to be told of how that came about.
+///
+/// ```
+/// use stannel::ServerOptions;
+///
+/// let plan = ServerOptions::default().plan().unwrap();
+/// assert_eq!(plan.endpoints()[0].to_string(), "http://localhost:5000");
+/// assert!(plan.notes()[0].text().starts_with("no endpoints are configured"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct EndpointPlan {
+    endpoints: Vec<ListenOptions>,
+    notes: Vec<Note>,
+    follows_changes: bool,
+}
+
+/// Something to tell of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    level: Level,
+    text: String,
+}
+
+impl Note {
+    /// How much it matters.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// One line.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl EndpointPlan {
+    /// What to listen on, in order.
+    #[must_use]
+    pub fn endpoints(&self) -> &[ListenOptions] {
+        &self.endpoints
+    }
+
+    /// What to tell, in order.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Whether a running server follows changes of the configuration.
+    #[must_use]
+    pub fn follows_changes(&self) -> bool {
+        self.follows_changes
+    }
+
+    fn note(&mut self, level: Level, text: String) {
+        self.notes.push(Note { level, text });
+    }
+}
+
+/// Kestrel's strategies: endpoints over addresses, unless addresses are preferred; the default when there are neither.
+pub(super) fn plan(options: &ServerOptions) -> Result<EndpointPlan, ConfigurationError> {
+    let mut options = options.clone();
+    options.load()?;
+    options.limits.validate().map_err(ConfigurationError::InvalidLimits)?;
+    let mut plan = EndpointPlan {
+        endpoints: Vec::new(),
+        notes: Vec::new(),
+        follows_changes: options.follows_changes(),
+    };
+    for warning in options.warnings() {
+        if options.strict_configuration {
+            return Err(ConfigurationError::Strict(warning));
+        }
+        plan.note(Level::Warn, warning);
+    }
+    let addresses = options.addresses()?;
+    for warning in &addresses.warnings {
+        plan.note(Level::Warn, warning.clone());
+    }
+    let endpoints: Vec<ListenOptions> = options.endpoints().to_vec();
+    match (endpoints.is_empty(), addresses.urls.is_empty()) {
+        (true, true) => listen_by_default(&mut plan, &options)?,
+        (false, true) => plan.endpoints = endpoints,
+        (true, false) => listen_on(&mut plan, &options, &addresses)?,
+        (false, false) if options.prefer_hosting_urls => {
+            let text = format!(
+                "overriding endpoints {} because preferHostingUrls is true; binding to the addresses {} instead",
+                listed(endpoints.iter().map(ToString::to_string)),
+                listed_addresses(&addresses)
+            );
+            plan.note(Level::Info, text);
+            plan.follows_changes = false;
+            listen_on(&mut plan, &options, &addresses)?;
+        }
+        (false, false) => {
+            let text = format!(
+                "overriding the addresses {}; binding to the configured endpoints instead",
+                listed_addresses(&addresses)
+            );
+            plan.note(Level::Warn, text);
+            plan.endpoints = endpoints;
+        }
+    }
+    for endpoint in &mut plan.endpoints {
+        check(endpoint)?;
+        if endpoint.https().is_some() {
+            find_certificate(endpoint, &options)?;
+        }
+    }
+    let told: Vec<String> = plan
+        .endpoints
+        .iter()
+        .map(|endpoint| format!("endpoint {endpoint} {}", endpoint.source()))
+        .collect();
+    for text in told {
+        plan.note(Level::Debug, text);
+    }
+    Ok(plan)
+}
+
+fn listed(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// Dropped addresses are told as they are; nobody reads them.
+fn listed_addresses(addresses: &Addresses) -> String {
+    listed(addresses.urls.iter().map(|(url, _)| url.escape_debug().to_string()))
+}
+
+fn listen_by_default(plan: &mut EndpointPlan, options: &ServerOptions) -> Result<(), ConfigurationError> {
+    let http = options.endpoint(Binding::Localhost(5000), EndpointSource::Default);
+    let mut https = options.endpoint(Binding::Localhost(5001), EndpointSource::Default);
+    https.use_https();
+    plan.endpoints.push(http);
+    if options.certificate_for(&https)?.is_some() {
+        plan.endpoints.push(https);
+    }
+    let text = format!(
+        "no endpoints are configured; binding to {}",
+        listed(plan.endpoints.iter().map(ToString::to_string))
+    );
+    plan.note(Level::Debug, text);
+    Ok(())
+}
+
+fn listen_on(
+    plan: &mut EndpointPlan,
+    options: &ServerOptions,
+    addresses: &Addresses,
+) -> Result<(), ConfigurationError> {
+    for (url, origin) in &addresses.urls {
+        let source = EndpointSource::Urls { origin: origin.clone() };
+        let (endpoint, _) = options.url_endpoint(url, source).map_err(|error| EndpointError::Url {
+            origin: origin.clone(),
+            error,
+        })?;
+        plan.endpoints.push(endpoint);
+    }
+    Ok(())
+}
+
+/// Refuses what an endpoint ended up with and nobody can serve.
+fn check(endpoint: &ListenOptions) -> Result<(), EndpointError> {
+    if let Binding::Unix(path) = endpoint.binding()
+        && !path.is_absolute()
+    {
+        return Err(EndpointError::UnixPathNotAbsolute { path: path.clone() });
+    }
+    let unsupported = |name: String, key, value: String, supported| EndpointError::UnsupportedSetting {
+        endpoint: name,
+        key,
+        value,
+        supported,
+    };
+    let name = || format!("{endpoint} ({})", endpoint.source());
+    if !endpoint.protocols.contains(HttpProtocols::HTTP1) {
+        return Err(unsupported(
+            name(),
+            "Protocols",
+            endpoint.protocols.to_string(),
+            PROTOCOLS,
+        ));
+    }
+    let Some(https) = endpoint.https() else { return Ok(()) };
+    check_tls(https.ssl_protocols, https.client_certificate_mode)
+        .map_err(|(key, value, supported)| unsupported(name(), key, value, supported))?;
+    for sni in &https.sni {
+        let name = || format!("{endpoint} for the host {} ({})", sni.pattern, endpoint.source());
+        let protocols = sni.protocols.unwrap_or(endpoint.protocols);
+        if !protocols.contains(HttpProtocols::HTTP1) {
+            return Err(unsupported(name(), "Protocols", protocols.to_string(), PROTOCOLS));
+        }
+        check_tls(
+            sni.ssl_protocols.unwrap_or(https.ssl_protocols),
+            sni.client_certificate_mode.unwrap_or(https.client_certificate_mode),
+        )
+        .map_err(|(key, value, supported)| unsupported(name(), key, value, supported))?;
+    }
+    Ok(())
+}
+
+const PROTOCOLS: &str = "Http1 or Http1AndHttp2, of which HTTP/1.1 is served";
+
+type Unsupported = (&'static str, String, &'static str);
+
+fn check_tls(protocols: super::SslProtocols, mode: ClientCertificateMode) -> Result<(), Unsupported> {
+    if protocols.served().is_none() {
+        return Err(("SslProtocols", protocols.to_string(), "Tls12 and Tls13"));
+    }
+    if mode == ClientCertificateMode::DelayCertificate {
+        let supported = "NoCertificate, AllowCertificate or RequireCertificate: no client can be asked later";
+        return Err(("ClientCertificateMode", mode.to_string(), supported));
+    }
+    Ok(())
+}
+
+/// Gives an endpoint the default certificate if it has none, and refuses it if there is none.
+fn find_certificate(endpoint: &mut ListenOptions, options: &ServerOptions) -> Result<(), ConfigurationError> {
+    let found = options.certificate_for(endpoint)?;
+    let name = format!("{endpoint} ({})", endpoint.source());
+    let Some(https) = endpoint.https_mut() else {
+        return Ok(());
+    };
+    if https.server_certificate.is_none() {
+        https.server_certificate = found;
+    }
+    if has_all_certificates(https) {
+        Ok(())
+    } else {
+        Err(EndpointError::NoCertificate { endpoint: name }.into())
+    }
+}
+
+/// An endpoint with SNI entries presents its own certificate for none but those that have none.
+fn has_all_certificates(https: &HttpsOptions) -> bool {
+    let has_own = |certificate: &Option<CertificateSource>| certificate.is_some();
+    has_own(&https.server_certificate) || !https.sni.is_empty() && https.sni.iter().all(|sni| has_own(&sni.certificate))
+}
