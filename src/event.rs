@@ -51,9 +51,49 @@ pub trait Observer: Send + Sync {
         let _ = (connection, reason, first_bytes);
     }
 
+    /// The configuration was read anew. Called on the thread that waits in [`BoundServer::run`](crate::BoundServer::run).
+    fn reloaded(&self, outcome: &ReloadOutcome) {
+        let _ = outcome;
+    }
+
     /// A connection ended.
     fn closed(&self, connection: &ConnectionInfo, reason: CloseReason) {
         let _ = (connection, reason);
+    }
+}
+
+/// What came of reading the configuration anew. Addresses are those that were reported.
+///
+/// ```
+/// use stannel::{Observer, ReloadOutcome};
+///
+/// struct Tell;
+///
+/// impl Observer for Tell {
+///     fn reloaded(&self, outcome: &ReloadOutcome) {
+///         println!("stopped {:?}, started {:?}", outcome.stopped, outcome.started);
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReloadOutcome {
+    /// Endpoints that are not served any more, or only with new options.
+    pub stopped: Vec<String>,
+    /// Endpoints that are new, or have new options.
+    pub started: Vec<String>,
+    /// Endpoints that could not be bound; they are tried again when they are changed.
+    pub failed: Vec<String>,
+    /// Why nothing was changed.
+    pub error: Option<String>,
+}
+
+impl ReloadOutcome {
+    pub(crate) fn refused(error: String) -> Self {
+        Self {
+            error: Some(error),
+            ..Self::default()
+        }
     }
 }
 

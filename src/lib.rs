@@ -333,7 +333,7 @@ pub use endpoint::{
     HttpsOptions, Limits, LimitsError, ListenOptions, MinDataRate, Note, ServerOptions, SniOptions, SocketHandle,
     SslProtocols, StoreLocation, UrlError, UrlPrefix,
 };
-pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer};
+pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer, ReloadOutcome};
 pub use handler::{
     Body, BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyStarted, BodyWriter, ConnectionInfo, DeferredHead,
     Disconnected, Exchange, FieldError, FieldName, FieldValue, Flow, Handler, Headers, Outcome, Payload, Peer,

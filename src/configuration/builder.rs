@@ -233,6 +233,16 @@ impl ConfigurationBuilder {
         Ok(())
     }
 
+    /// The files that are read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let file = |source: &Source| match source {
+            #[cfg(feature = "config")]
+            Source::JsonFile { path, .. } => Some(self.resolve(path)),
+            _ => None,
+        };
+        self.sources.iter().filter_map(file).collect()
+    }
+
     #[cfg(feature = "config")]
     fn resolve(&self, path: &Path) -> PathBuf {
         self.base_path

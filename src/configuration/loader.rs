@@ -177,6 +177,16 @@ impl ConfigurationLoader {
     }
 
     /// The names of the endpoints whose sections may have keys of the program's own.
+    /// The same loader over a newer configuration, to be loaded again. The endpoints that code added through it stay.
+    pub(crate) fn with_section(&self, section: Section) -> Self {
+        Self {
+            defaults: Self::new(section.clone()).defaults,
+            section,
+            is_loaded: false,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
         self.callbacks.iter().map(|(name, _)| name.as_str())
     }
@@ -215,29 +225,38 @@ pub(crate) fn load(
         loaded.deferred.push(endpoint);
     }
     for section in loader.section.section("Endpoints").children() {
-        let callback = loader.callbacks.iter().find(|(name, _)| same_name(name, section.key()));
-        let endpoint = configured(
-            section,
-            callback.map(|(_, callback)| callback),
-            options,
-            &mut loaded.warnings,
-        )?;
+        let mut endpoint = configured(&section, options, &mut loaded.warnings)?;
+        let before = options
+            .endpoints()
+            .iter()
+            .find(|before| before.is_as_configured(&endpoint));
+        if let Some(before) = before {
+            loaded.configured.push(before.clone());
+            continue;
+        }
+        let named = |(name, _): &&(String, EndpointCallback)| same_name(name, section.key());
+        if let Some((_, callback)) = loader.callbacks.iter().find(named) {
+            callback(&mut EndpointConfiguration {
+                listen_options: &mut endpoint,
+                section,
+            });
+        }
         loaded.configured.push(endpoint);
     }
     Ok(Some(loaded))
 }
 
+/// An endpoint as its section has it, before any callback.
 fn configured(
-    section: Section,
-    callback: Option<&EndpointCallback>,
+    section: &Section,
     options: &ServerOptions,
     warnings: &mut Vec<String>,
 ) -> Result<ListenOptions, ConfigurationError> {
     let url_section = section.section("Url");
-    let Some(url) = text(&section, "Url") else {
+    let Some(url) = text(section, "Url") else {
         return Err(ConfigurationError::MissingUrl {
             endpoint: section.key().to_owned(),
-            origin: origin(&section),
+            origin: origin(section),
         });
     };
     let source = EndpointSource::Configuration {
@@ -250,18 +269,14 @@ fn configured(
         origin: origin(&url_section),
     };
     let (mut endpoint, is_https) = options.url_endpoint(url, source).map_err(wrong_url)?;
-    let settings = EndpointSettings::read(&section, is_https, warnings)?;
+    let settings = EndpointSettings::read(section, is_https, warnings)?;
     settings.apply_to_endpoint(&mut endpoint);
     if is_https {
         endpoint.use_https_with(|https| settings.apply_to_https(https));
     }
-    endpoint.set_fingerprint(section.entries().map(|(key, value)| (key, value.to_owned())).collect());
-    if let Some(callback) = callback {
-        callback(&mut EndpointConfiguration {
-            listen_options: &mut endpoint,
-            section,
-        });
-    }
+    let keys = section.entries().map(|(key, value)| (key, value.to_owned())).collect();
+    let certificate = options.certificate_for(&endpoint)?;
+    endpoint.remember_configuration(keys, certificate);
     Ok(endpoint)
 }
 

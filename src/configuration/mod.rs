@@ -8,6 +8,7 @@ mod builder;
 mod command_line;
 mod environment;
 mod error;
+mod files;
 mod hosting;
 #[cfg(feature = "config")]
 mod json;
@@ -28,6 +29,7 @@ pub use loader::{ConfigurationLoader, EndpointConfiguration};
 pub use section::Section;
 pub use tree::Origin;
 
+pub(crate) use files::Fingerprint;
 pub(crate) use hosting::{Addresses, addresses, split as split_urls};
 pub(crate) use kestrel::Shared;
 pub(crate) use loader::{default_certificate, load};
@@ -192,6 +194,11 @@ impl Configuration {
 
     pub(crate) fn apply_to(&self, options: &mut ServerOptions) -> Result<(), ConfigurationError> {
         settings::apply(self.tree(), options)
+    }
+
+    /// The files as they are on the disk now, read or not.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.inner.sources.files())
     }
 
     pub(crate) fn prefers_hosting_urls(&self) -> bool {

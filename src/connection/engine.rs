@@ -36,6 +36,8 @@ pub struct Engine {
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
     pub(super) head_limits: HeadLimits,
+    /// The limits of connections that are still to come; those of the connection at work are in the state.
+    limits: Arc<Limits>,
     pub(super) known_host: KnownHost,
     known_section: KnownSection,
     /// Where decoded paths are written.
@@ -43,6 +45,10 @@ pub struct Engine {
     pub(super) watch: Watch,
     pub(super) counters: Vec<Arc<Counters>>,
     /// Whether no connection may begin another request.
+    drains: bool,
+    /// Whether every response ends its connection.
+    stops: bool,
+    /// Whether the connection at work may begin no other request.
     pub(super) is_draining: bool,
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
     spare: Vec<Box<Active>>,
@@ -100,13 +106,16 @@ impl Engine {
         let common = CommonFields::new(server, SystemTime::UNIX_EPOCH);
         Self {
             head_limits: head_limits(&limits),
-            state: ExchangeState::new(limits, common, mailbox, upgraded),
+            state: ExchangeState::new(Arc::clone(&limits), common, mailbox, upgraded),
+            limits,
             input: Input::with_capacity(READ_SIZE),
             known_host: KnownHost::default(),
             known_section: KnownSection::default(),
             scratch: Vec::new(),
             watch: Watch::new(options.observer.clone()),
             counters,
+            drains: false,
+            stops: false,
             is_draining: false,
             spare: Vec::new(),
             handler: None,
@@ -136,14 +145,14 @@ impl Engine {
 
     /// From now on every response says `Connection: close` and ends its connection.
     pub fn begin_lame_duck(&mut self) {
-        self.state.is_stopping = true;
+        self.stops = true;
     }
 
     /// From now on no connection begins another request, but one that is partly there; call
     /// [`Turn::on_shutdown`](super::Turn::on_shutdown) for each of them.
     pub fn begin_draining(&mut self) {
-        self.state.is_stopping = true;
-        self.is_draining = true;
+        self.stops = true;
+        self.drains = true;
         if let Some(handler) = &mut self.handler
             && catch_unwind(AssertUnwindSafe(|| handler.on_shutdown())).is_err()
         {
@@ -167,6 +176,46 @@ impl Engine {
     #[inline]
     pub(super) fn served(&self) -> Time {
         Time::from_millis(self.now.as_millis().saturating_sub(self.stalled))
+    }
+
+    /// Connections that are made from now on have these limits; those that are there keep theirs.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
+    }
+
+    /// At most so many upgraded connections from now on, those that are there not counted.
+    pub(crate) fn set_upgraded(&mut self, upgraded: Places) {
+        self.state.upgraded = upgraded;
+    }
+
+    pub(super) fn limits_to_come(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Gives an endpoint its counters; a new one or one whose index is free again.
+    pub(crate) fn set_counters(&mut self, endpoint: u16, counters: Arc<Counters>) {
+        let index = usize::from(endpoint);
+        if self.counters.len() <= index {
+            self.counters.resize_with(index + 1, Arc::default);
+        }
+        self.counters[index] = counters;
+    }
+
+    /// What differs from connection to connection, for the length of a turn.
+    #[inline]
+    pub(super) fn begin_turn(&mut self, limits: &Arc<Limits>, is_retired: bool) {
+        self.is_draining = self.drains | is_retired;
+        self.state.is_stopping = self.stops | is_retired;
+        if !Arc::ptr_eq(limits, &self.state.limits) {
+            self.change_limits(limits);
+        }
+    }
+
+    #[cold]
+    fn change_limits(&mut self, limits: &Arc<Limits>) {
+        self.head_limits = head_limits(limits);
+        self.keep_alive = limits.keep_alive_timeout.map(millis);
+        self.state.limits = Arc::clone(limits);
     }
 
     #[inline]
@@ -268,7 +317,7 @@ impl fmt::Debug for Delivery {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -284,7 +333,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("now", &self.now)
-            .field("is_draining", &self.is_draining)
+            .field("drains", &self.drains)
             .finish_non_exhaustive()
     }
 }

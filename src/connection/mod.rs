@@ -74,7 +74,7 @@ pub(crate) use engine::HandlerFactory;
 pub use turn::Turn;
 
 use crate::buffer::{Input, Output};
-use crate::endpoint::MinDataRate;
+use crate::endpoint::{Limits, MinDataRate};
 use crate::event::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::http1::head::Scan;
@@ -82,6 +82,7 @@ use crate::places::Place;
 use crate::timer::Time;
 use active::Active;
 use std::fmt;
+use std::sync::Arc;
 use tunnel::Switched;
 
 /// A deadline that never comes.
@@ -105,6 +106,8 @@ pub struct Connection {
     last_taken: Time,
     opened: Time,
     place: Place,
+    /// Those that were in force when it was opened.
+    limits: Arc<Limits>,
     /// A response rate that the handler asked for, until the next request.
     response_rate: Option<Box<Option<MinDataRate>>>,
     reason: Option<CloseReason>,
@@ -116,6 +119,8 @@ pub struct Connection {
     head_started: bool,
     /// Whether the peer has sent its end.
     ended: bool,
+    /// Whether its endpoint is no more.
+    is_retired: bool,
     /// Whether there is more to do as soon as there is room for output.
     has_more: bool,
 }
@@ -181,11 +186,15 @@ impl Connection {
             input: Input::default(),
             output: Output::default(),
             scan: Scan::default(),
-            timer: engine.keep_alive_deadline(),
+            timer: engine
+                .limits_to_come()
+                .keep_alive_timeout
+                .map_or(NEVER, |timeout| engine.now().plus_millis(engine::millis(timeout))),
             rate_deadline: Time::ZERO,
             last_taken: Time::ZERO,
             opened: engine.now(),
             place,
+            limits: Arc::clone(engine.limits_to_come()),
             response_rate: None,
             reason: None,
             number: 0,
@@ -193,6 +202,7 @@ impl Connection {
             empty_lines: 0,
             head_started: false,
             ended: false,
+            is_retired: false,
             has_more: false,
         }
     }
@@ -202,6 +212,7 @@ impl Connection {
     #[inline]
     pub fn turn<'a>(&'a mut self, engine: &'a mut Engine, key: usize) -> Turn<'a> {
         engine.state.key = key;
+        engine.begin_turn(&self.limits, self.is_retired);
         if !self.input.is_empty() {
             std::mem::swap(&mut self.input, &mut engine.input);
         }
@@ -213,6 +224,12 @@ impl Connection {
             connection: self,
             engine,
         }
+    }
+
+    /// The index of its endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> u16 {
+        self.endpoint
     }
 
     /// What is known of the peer.

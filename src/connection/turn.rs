@@ -128,6 +128,13 @@ impl Turn<'_> {
         self.connection.phase = Phase::Over;
     }
 
+    /// Its endpoint is no more, or has new options: it ends with the exchange that it is at, or at once.
+    pub fn on_retire(&mut self) {
+        self.connection.is_retired = true;
+        self.engine.begin_turn(&self.connection.limits, true);
+        self.on_shutdown();
+    }
+
     /// The server stops: no request after the current one; with none, it ends.
     pub fn on_shutdown(&mut self) {
         match &self.connection.phase {

@@ -1,7 +1,7 @@
 //! The options of one endpoint.
 
 use super::binding::Binding;
-use super::https::HttpsOptions;
+use super::https::{CertificateSource, HttpsOptions};
 use super::middleware::{ConnectionLogging, ConnectionMiddleware, Layers};
 use super::protocols::HttpProtocols;
 use crate::configuration::{Section, Shared};
@@ -47,8 +47,25 @@ pub struct ListenOptions {
     middleware: Layers,
     defaults: Defaults,
     source: EndpointSource,
-    /// The keys of its section, as they are: a change of any of them is a change of the endpoint.
-    fingerprint: Vec<(String, String)>,
+    /// How its section had it, before any callback.
+    configured: Option<Arc<Configured>>,
+}
+
+/// Everything that a change of the configuration can change of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Configured {
+    name: String,
+    /// All keys of its section, those of the program's own too.
+    keys: Vec<(String, String)>,
+    binding: Binding,
+    host: Option<String>,
+    no_delay: bool,
+    protocols: HttpProtocols,
+    socket_mode: Option<u32>,
+    replace_stale_socket: bool,
+    https: Option<HttpsOptions>,
+    /// Its own certificate or the default one.
+    certificate: Option<CertificateSource>,
 }
 
 /// What was in force when an endpoint was made.
@@ -114,7 +131,7 @@ impl ListenOptions {
             middleware: Vec::new(),
             defaults,
             source,
-            fingerprint: Vec::new(),
+            configured: None,
         };
         if let Some(shared) = endpoint.defaults.shared.clone() {
             shared.apply_to_endpoint(&mut endpoint);
@@ -194,6 +211,11 @@ impl ListenOptions {
         &self.middleware
     }
 
+    /// The same for a worker; `None` for none.
+    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
+        (!self.middleware.is_empty()).then(|| Arc::new(self.middleware.clone()))
+    }
+
     /// The lines that are printed for it before a free port is known; a name below `localhost` has two.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -209,8 +231,32 @@ impl ListenOptions {
         self.defaults.section.as_ref()
     }
 
-    pub(crate) fn set_fingerprint(&mut self, fingerprint: Vec<(String, String)>) {
-        self.fingerprint = fingerprint;
+    /// Remembers how it is now, with the keys of its section and the certificate that it will have.
+    pub(crate) fn remember_configuration(
+        &mut self,
+        keys: Vec<(String, String)>,
+        certificate: Option<CertificateSource>,
+    ) {
+        let EndpointSource::Configuration { name, .. } = &self.source else {
+            return;
+        };
+        self.configured = Some(Arc::new(Configured {
+            name: name.to_lowercase(),
+            keys,
+            binding: self.binding.clone(),
+            host: self.host.clone(),
+            no_delay: self.no_delay,
+            protocols: self.protocols,
+            socket_mode: self.socket_mode,
+            replace_stale_socket: self.replace_stale_socket,
+            https: self.https.clone(),
+            certificate,
+        }));
+    }
+
+    /// Whether both come from the configuration, and that says the same of them.
+    pub(crate) fn is_as_configured(&self, other: &Self) -> bool {
+        self.configured.is_some() && self.configured == other.configured
     }
 
     pub(crate) fn set_host(&mut self, host: Option<String>) {

@@ -266,6 +266,43 @@ impl ServerOptions {
         plan(self)
     }
 
+    /// The configuration that a running server follows.
+    pub(crate) fn followed_configuration(&self) -> Option<&Configuration> {
+        self.loader.as_ref().map(|loader| loader.section().configuration())
+    }
+
+    /// The same options over a newer configuration. Endpoints that it has not changed stay as they are, and their
+    /// callbacks are not called again.
+    ///
+    /// # Errors
+    /// Names the first value of the limits that cannot be understood.
+    pub(crate) fn follow(&self, newer: &Configuration) -> Result<Self, ConfigurationError> {
+        let mut options = self.clone();
+        if let Some(before) = &self.configuration {
+            let limits_of = |configuration: &Configuration| {
+                let mut of_configuration = Self::default();
+                configuration.apply_to(&mut of_configuration).map(|()| of_configuration)
+            };
+            let (before, after) = (limits_of(before)?, limits_of(newer)?);
+            // What code has set stays until the configuration says something else.
+            if before.limits != after.limits {
+                options.limits = after.limits;
+            }
+            if before.add_server_header != after.add_server_header {
+                options.add_server_header = after.add_server_header;
+            }
+            if before.workers != after.workers {
+                log::warn!(target: "stannel", "Kestrel:Workers has changed; that takes a restart");
+            }
+            options.configuration = Some(newer.clone());
+        }
+        if let Some(loader) = &self.loader {
+            options.loader = Some(loader.with_section(newer.section(loader.section().path())));
+        }
+        options.load()?;
+        Ok(options)
+    }
+
     pub(super) fn addresses(&self) -> Result<Addresses, ConfigurationError> {
         let in_code = |lists: &[String]| Addresses {
             urls: lists
@@ -301,7 +338,7 @@ impl ServerOptions {
     }
 
     /// The certificate of an endpoint: its own, or the default one that was configured when it was made.
-    pub(super) fn certificate_for(
+    pub(crate) fn certificate_for(
         &self,
         endpoint: &ListenOptions,
     ) -> Result<Option<CertificateSource>, ConfigurationError> {

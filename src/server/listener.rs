@@ -39,6 +39,15 @@ pub struct BoundAddress {
 }
 
 impl BoundAddress {
+    /// The same sockets for another endpoint.
+    pub(super) fn of_endpoint(&self, endpoint: &ListenOptions) -> Self {
+        Self {
+            scheme: endpoint.scheme(),
+            host: endpoint.host().map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
     /// The binding, with the real port.
     #[must_use]
     pub fn binding(&self) -> &Binding {
@@ -95,6 +104,17 @@ impl Listener {
                 .accept()
                 .map(|(stream, peer)| (Socket::Tcp(stream), Peer::Tcp(peer))),
             Self::Unix(listener) => listener.accept().map(|(stream, _)| (Socket::Unix(stream), Peer::Unix)),
+        }
+    }
+}
+
+impl Listener {
+    /// Whether connections accepted from now on send small writes at once.
+    pub(super) fn set_no_delay(&self, no_delay: bool) {
+        if let Self::Tcp(listener) = self
+            && let Err(error) = socket2::SockRef::from(listener).set_tcp_nodelay(no_delay)
+        {
+            log::error!(target: "stannel", "cannot set TCP_NODELAY of a listening socket: {error}");
         }
     }
 }
@@ -156,7 +176,7 @@ pub(super) fn bind_endpoint(
         },
         listeners: bound.listeners,
         unix_path: bound.unix_path,
-        middleware: (!endpoint.middleware().is_empty()).then(|| Arc::new(endpoint.middleware().to_vec())),
+        middleware: endpoint.layers(),
     })
 }
 

@@ -4,8 +4,11 @@
 //! signals, for the handle, for the deadlines of a stop.
 
 mod address_owner;
+mod command;
 mod connection_io;
+mod endpoints;
 mod listener;
+mod reload;
 mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
@@ -15,20 +18,22 @@ mod worker;
 
 pub use listener::{BoundAddress, listening_line};
 
+use crate::configuration::Configuration;
 use crate::connection::HandlerFactory;
 use crate::endpoint::{BindError, ServerOptions};
-use crate::event::{Counters, EndpointMetrics, Metrics};
+use crate::event::{Metrics, Watch};
 use crate::handler::Handler;
 use crate::places::Places;
+use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
-use shutdown::{Control, Stage};
+use reload::{Follower, Served};
+use shutdown::{Control, OnEvent, Stage};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
-use unix_listener::UnixPath;
 use worker::{Shared, Worker, WorkerParts};
 
 /// What a server is asked to be: options and a handler for each of its workers.
@@ -81,15 +86,25 @@ impl Server {
     /// When limits or configuration do not fit together or an address cannot be bound; everything bound before is closed
     /// again.
     pub fn bind(self) -> Result<BoundServer, BindError> {
-        let Self { options, factory } = self;
+        let Self { mut options, factory } = self;
         options.limits.validate().map_err(BindError::Limits)?;
         let workers = options
             .workers
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, |count| count.get());
+        options.load().map_err(BindError::Configuration)?;
+        // Before it is read: what is written meanwhile is a change.
+        let read = options
+            .followed_configuration()
+            .map(Configuration::fingerprint)
+            .unwrap_or_default();
         let plan = options.plan().map_err(BindError::Configuration)?;
         for note in plan.notes() {
             log::log!(target: "stannel", note.level(), "{}", note.text());
+        }
+        let endpoints = Arc::new(Endpoints::new(workers));
+        if !endpoints.has_room(plan.endpoints().len()) {
+            return Err(BindError::TooManyEndpoints);
         }
         let bound: Vec<BoundEndpoint> = plan
             .endpoints()
@@ -100,17 +115,20 @@ impl Server {
             .map(|_| WorkerParts::new())
             .collect::<io::Result<_>>()
             .map_err(BindError::EventLoop)?;
-        let mut addresses = Vec::new();
-        let mut unix_paths = Vec::new();
-        for (index, endpoint) in bound.into_iter().enumerate() {
-            addresses.push(endpoint.address);
-            unix_paths.extend(endpoint.unix_path);
-            let index = u16::try_from(index).map_err(|_| BindError::TooManyEndpoints)?;
-            for (worker, listener) in endpoint.listeners {
+        let mut served = Vec::new();
+        for (options, bound) in plan.endpoints().iter().zip(bound) {
+            let (index, _) = endpoints.add(bound.address.clone());
+            for (worker, listener) in bound.listeners {
                 parts[worker]
-                    .add_listener(index, listener, endpoint.middleware.clone())
+                    .add_listener(index, listener, bound.middleware.clone())
                     .map_err(BindError::EventLoop)?;
             }
+            served.push(Served {
+                index,
+                options: options.clone(),
+                address: bound.address,
+                unix_path: bound.unix_path,
+            });
         }
         let control = Control::new(&parts).map_err(BindError::EventLoop)?;
         #[cfg(feature = "signals")]
@@ -122,32 +140,29 @@ impl Server {
         let handle = ServerHandle {
             inner: Arc::new(HandleInner {
                 stop: control.stopper(),
-                counters: counters(&addresses, workers),
+                endpoints: Arc::clone(&endpoints),
             }),
         };
         Ok(BoundServer {
-            options,
             factory,
-            addresses,
-            parts,
-            unix_paths,
+            addresses: endpoints.addresses(),
             control,
             #[cfg(feature = "signals")]
             signals,
             handle,
+            follower: Follower {
+                served,
+                workers: parts.iter().map(WorkerParts::commands).collect(),
+                endpoints,
+                watch: Watch::new(options.observer.clone()),
+                follows_changes: plan.follows_changes(),
+                read,
+                changed: None,
+                options,
+            },
+            parts,
         })
     }
-}
-
-fn counters(addresses: &[BoundAddress], workers: usize) -> Vec<EndpointCounters> {
-    let per_worker = || (0..workers).map(|_| Arc::default()).collect();
-    addresses
-        .iter()
-        .map(|address| EndpointCounters {
-            address: address.to_string(),
-            workers: per_worker(),
-        })
-        .collect()
 }
 
 impl fmt::Debug for Server {
@@ -174,15 +189,14 @@ impl fmt::Debug for Server {
 /// running.join().unwrap().unwrap();
 /// ```
 pub struct BoundServer {
-    options: ServerOptions,
     factory: HandlerFactory,
     addresses: Vec<BoundAddress>,
     parts: Vec<WorkerParts>,
-    unix_paths: Vec<UnixPath>,
     control: Control,
     #[cfg(feature = "signals")]
     signals: Option<signals::Signals>,
     handle: ServerHandle,
+    follower: Follower,
 }
 
 impl BoundServer {
@@ -206,26 +220,21 @@ impl BoundServer {
     /// # Errors
     /// When the threads cannot be started, or a worker ended by a fault of ours.
     pub fn run(mut self) -> Result<(), ServerError> {
-        let limits = &self.options.limits;
+        let options = self.follower.options.clone();
+        let limits = &options.limits;
         let shared = Arc::new(Shared {
             factory: self.factory,
             connections: Places::new(limits.max_concurrent_connections),
             upgraded: Places::new(limits.max_concurrent_upgraded_connections),
             next_id: AtomicU64::new(first_connection_id()),
             stage: self.control.stage(),
-            options: self.options.clone(),
+            options: options.clone(),
         });
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         let mut result = Ok(());
         for (index, parts) in self.parts.drain(..).enumerate() {
             let shared = Arc::clone(&shared);
-            let counters = self
-                .handle
-                .inner
-                .counters
-                .iter()
-                .map(|endpoint| Arc::clone(&endpoint.workers[index]))
-                .collect();
+            let counters = self.follower.endpoints.counters_of(index);
             let done = self.control.worker_guard();
             let name = format!("stannel-{index}");
             let spawned = std::thread::Builder::new().name(name).spawn(move || {
@@ -245,20 +254,14 @@ impl BoundServer {
         let started = threads.len();
         #[cfg(feature = "signals")]
         let mut signals = self.signals.take();
-        let unix_paths = &mut self.unix_paths;
         let all_ended = self.control.wait(
             started,
             limits,
-            |stage| {
-                if stage >= Stage::Draining {
-                    // Gone with the listening sockets, so that a successor can bind.
-                    unix_paths.clear();
-                }
-            },
             #[cfg(feature = "signals")]
-            || signals.as_mut().map_or(0, signals::Signals::stops),
+            || signals.as_mut().map(signals::Signals::come).unwrap_or_default(),
             #[cfg(not(feature = "signals"))]
-            || 0,
+            shutdown::Asked::default,
+            &mut self.follower,
         );
         for thread in threads {
             // Whoever still blocks in a handler is left behind. A thread says that it has ended a moment before it has.
@@ -267,6 +270,19 @@ impl BoundServer {
             }
         }
         result
+    }
+}
+
+impl OnEvent for Follower {
+    fn on_stage(&mut self, stage: Stage) {
+        if stage >= Stage::Draining {
+            // The files of Unix sockets are gone with the listening sockets, so that a successor can bind.
+            self.served.clear();
+        }
+    }
+
+    fn tick(&mut self, is_asked: bool) -> Option<Duration> {
+        Self::tick(self, is_asked)
     }
 }
 
@@ -312,13 +328,7 @@ pub struct ServerHandle {
 
 struct HandleInner {
     stop: shutdown::Stopper,
-    counters: Vec<EndpointCounters>,
-}
-
-/// The counters of one endpoint, one set per worker.
-struct EndpointCounters {
-    address: String,
-    workers: Vec<Arc<Counters>>,
+    endpoints: Arc<Endpoints>,
 }
 
 impl ServerHandle {
@@ -328,17 +338,28 @@ impl ServerHandle {
         self.inner.stop.stop();
     }
 
-    /// The counters as they are now.
+    /// Reads the configuration anew, as SIGHUP does, and returns at once;
+    /// [`Observer::reloaded`](crate::Observer::reloaded) hears what came of it. A server that stops, or has no
+    /// configuration, does nothing.
+    ///
+    /// Endpoints of the section `Kestrel:Endpoints` that are not changed keep their sockets and connections. Those that are
+    /// gone or changed accept no more, close what is idle and let the rest end for five seconds; a changed one on the same
+    /// address keeps its socket. Limits count for new connections. A configuration that cannot be understood changes
+    /// nothing.
+    pub fn reload(&self) {
+        self.inner.stop.reload();
+    }
+
+    /// What is listened on now.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<BoundAddress> {
+        self.inner.endpoints.addresses()
+    }
+
+    /// The counters as they are now. Those of an endpoint that is gone are there until its last connection is.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let endpoint = |endpoint: &EndpointCounters| {
-            let mut sum = EndpointMetrics::named(endpoint.address.clone());
-            endpoint.workers.iter().for_each(|counters| sum.add_counters(counters));
-            sum
-        };
-        Metrics {
-            endpoints: self.inner.counters.iter().map(endpoint).collect(),
-        }
+        self.inner.endpoints.metrics()
     }
 }
 

@@ -47,16 +47,29 @@ impl SharedStage {
     }
 }
 
-/// Asks for a stop from any thread.
+/// How often something was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) stops: usize,
+    pub(super) reloads: usize,
+}
+
+/// Asks for a stop, or for a look at the configuration, from any thread.
 #[derive(Clone, Debug)]
 pub(super) struct Stopper {
     calls: Arc<AtomicUsize>,
+    reloads: Arc<AtomicUsize>,
     waker: Arc<Waker>,
 }
 
 impl Stopper {
     pub(super) fn stop(&self) {
         self.calls.fetch_add(1, Ordering::AcqRel);
+        wake(&self.waker);
+    }
+
+    pub(super) fn reload(&self) {
+        self.reloads.fetch_add(1, Ordering::AcqRel);
         wake(&self.waker);
     }
 }
@@ -83,6 +96,16 @@ impl Drop for WorkerGuard {
     }
 }
 
+/// What happens on the thread that waits.
+pub(super) trait OnEvent {
+    /// The stop has come to a new stage.
+    fn on_stage(&mut self, stage: Stage);
+
+    /// While the server runs: whenever the thread wakes, with whether the configuration is to be read anew. Returns when
+    /// to wake it again.
+    fn tick(&mut self, is_asked: bool) -> Option<Duration>;
+}
+
 impl Control {
     pub(super) fn new(parts: &[WorkerParts]) -> io::Result<Self> {
         let poll = Poll::new()?;
@@ -91,6 +114,7 @@ impl Control {
             poll,
             stopper: Stopper {
                 calls: Arc::default(),
+                reloads: Arc::default(),
                 waker,
             },
             stage: Arc::default(),
@@ -124,13 +148,13 @@ impl Control {
     }
 
     /// Waits until all workers have ended, or a stop has taken as long as it may. `signalled` counts the signals that
-    /// ask for a stop; `on_stage` hears of each new stage. Returns whether all have ended.
+    /// ask for something. Returns whether all have ended.
     pub(super) fn wait(
         &mut self,
         workers: usize,
         limits: &Limits,
-        mut on_stage: impl FnMut(Stage),
-        mut signalled: impl FnMut() -> usize,
+        mut signalled: impl FnMut() -> Asked,
+        on_event: &mut dyn OnEvent,
     ) -> bool {
         let mut events = Events::with_capacity(16);
         let mut calls = 0;
@@ -140,7 +164,9 @@ impl Control {
             if ended >= workers {
                 return true;
             }
-            calls += signalled() + self.stopper.calls.swap(0, Ordering::AcqRel);
+            let signals = signalled();
+            calls += signals.stops + self.stopper.calls.swap(0, Ordering::AcqRel);
+            let reloads = signals.reloads + self.stopper.reloads.swap(0, Ordering::AcqRel);
             // A worker that ended by itself has panicked: the others cannot make up for it.
             let asked = calls > 0 || ended > 0;
             let is_over = until.is_some_and(|until| Instant::now() >= until);
@@ -164,10 +190,13 @@ impl Control {
                 self.stage.set(stage);
                 until = Instant::now().checked_add(lasts);
                 self.workers.iter().for_each(|waker| wake(waker));
-                on_stage(stage);
+                on_event.on_stage(stage);
                 continue;
             }
-            let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let timeout = match self.stage.get() {
+                Stage::Running => on_event.tick(reloads > 0),
+                _ => until.map(|until| until.saturating_duration_since(Instant::now())),
+            };
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {

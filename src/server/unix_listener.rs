@@ -18,6 +18,14 @@ pub(super) struct UnixPath {
     file: (u64, u64),
 }
 
+impl UnixPath {
+    pub(super) fn set_mode(&self, mode: u32) {
+        if let Err(error) = std::fs::set_permissions(&self.path, Permissions::from_mode(mode)) {
+            log::error!(target: "stannel", "cannot set the mode of {}: {error}", self.path.display());
+        }
+    }
+}
+
 impl Drop for UnixPath {
     fn drop(&mut self) {
         // Somebody may have put a socket of their own there in the meantime.

@@ -1,5 +1,6 @@
 //! The loop of one core: it owns its listeners, a slab of connections, a timer wheel, a mailbox and a handler.
 
+use super::command::{Command, Commands, NewEndpoint};
 use super::connection_io::{Io, reason_for};
 use super::listener::Listener;
 use super::shutdown::{SharedStage, Stage};
@@ -24,6 +25,12 @@ const WAKE: Token = Token(usize::MAX);
 
 /// Listeners have the tokens from here downwards.
 const LAST_LISTENER: usize = usize::MAX - 1;
+
+/// Tokens below this are connections'.
+const FIRST_LISTENER: usize = LAST_LISTENER - (1 << 20);
+
+/// How long connections of an endpoint that was removed or changed may go on; Kestrel's figure.
+const RETIREMENT: Duration = Duration::from_secs(5);
 
 /// How many events one wait can bring.
 const EVENTS: usize = 1024;
@@ -58,7 +65,8 @@ pub(super) struct Shared {
 pub(super) struct WorkerParts {
     poll: Poll,
     waker: Arc<Waker>,
-    listeners: Vec<Listening>,
+    commands: Commands,
+    listeners: Slab<Listening>,
 }
 
 struct Listening {
@@ -75,34 +83,50 @@ impl WorkerParts {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         Ok(Self {
             poll,
+            commands: Commands::new(Arc::clone(&waker)),
             waker,
-            listeners: Vec::new(),
+            listeners: Slab::new(),
         })
     }
 
     pub(super) fn add_listener(
         &mut self,
         endpoint: u16,
-        mut listener: Listener,
+        listener: Listener,
         middleware: Option<Arc<Layers>>,
     ) -> io::Result<()> {
-        let token = Token(LAST_LISTENER - self.listeners.len());
-        match &mut listener {
-            Listener::Tcp(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
-            Listener::Unix(listener) => self.poll.registry().register(listener, token, Interest::READABLE)?,
-        }
-        self.listeners.push(Listening {
-            listener,
-            endpoint,
-            middleware,
-            is_ready: false,
-        });
-        Ok(())
+        add_listener(&mut self.listeners, &self.poll, endpoint, listener, middleware)
+    }
+
+    pub(super) fn commands(&self) -> Commands {
+        self.commands.clone()
     }
 
     pub(super) fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
+}
+
+fn add_listener(
+    listeners: &mut Slab<Listening>,
+    poll: &Poll,
+    endpoint: u16,
+    mut listener: Listener,
+    middleware: Option<Arc<Layers>>,
+) -> io::Result<()> {
+    let slot = listeners.vacant_entry();
+    let token = Token(LAST_LISTENER - slot.key());
+    match &mut listener {
+        Listener::Tcp(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
+        Listener::Unix(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
+    }
+    slot.insert(Listening {
+        listener,
+        endpoint,
+        middleware,
+        is_ready: false,
+    });
+    Ok(())
 }
 
 /// A connection with its socket.
@@ -121,7 +145,12 @@ enum Went {
 pub(super) struct Worker<'a> {
     shared: &'a Shared,
     poll: Poll,
-    listeners: Vec<Listening>,
+    commands: Commands,
+    listeners: Slab<Listening>,
+    /// Connections that may be open at once.
+    connections: Places,
+    /// Endpoints that are no more, and when their last connections are reset.
+    retired: Vec<(u16, Time)>,
     entries: Slab<Entry>,
     engine: Engine,
     wheel: TimerWheel,
@@ -142,7 +171,12 @@ pub(super) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(parts: WorkerParts, shared: &'a Shared, counters: Vec<Arc<Counters>>) -> Self {
-        let WorkerParts { poll, waker, listeners } = parts;
+        let WorkerParts {
+            poll,
+            waker,
+            commands,
+            listeners,
+        } = parts;
         let mailbox = Mailbox::new(move || {
             // It can only fail for want of memory; the letter is then found at the next wake-up.
             if let Err(error) = waker.wake() {
@@ -161,7 +195,10 @@ impl<'a> Worker<'a> {
         Self {
             shared,
             poll,
+            commands,
             listeners,
+            connections: shared.connections.clone(),
+            retired: Vec::new(),
             entries: Slab::new(),
             engine,
             wheel: TimerWheel::new(),
@@ -192,8 +229,11 @@ impl<'a> Worker<'a> {
             let queued = self.queue.len();
             for event in &events {
                 match event.token() {
-                    WAKE => self.deliver_letters(),
-                    Token(token) if token > LAST_LISTENER - self.listeners.len() => {
+                    WAKE => {
+                        self.deliver_letters();
+                        self.obey_commands();
+                    }
+                    Token(token) if token > FIRST_LISTENER => {
                         if let Some(listening) = self.listeners.get_mut(LAST_LISTENER - token) {
                             listening.is_ready = true;
                         }
@@ -234,16 +274,14 @@ impl<'a> Worker<'a> {
 
     /// How long nothing can happen but events.
     fn timeout(&self) -> Option<Duration> {
-        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|listening| listening.is_ready);
+        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|(_, listening)| listening.is_ready);
         if may_accept || !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
         let timers = self.wheel.next_deadline(self.overdue());
         let accept = self.accept_again.map(|again| again.since(self.now));
-        match (timers, accept) {
-            (Some(timers), Some(accept)) => Some(timers.min(accept)),
-            (timers, accept) => timers.or(accept),
-        }
+        let retired = self.retired.iter().map(|(_, until)| until.since(self.now)).min();
+        [timers, accept, retired].into_iter().flatten().min()
     }
 
     /// Reads the clocks.
@@ -381,6 +419,9 @@ impl<'a> Worker<'a> {
         if self.accept_again.is_some_and(|again| self.now >= again) {
             self.accept_again = None;
         }
+        if !self.retired.is_empty() {
+            self.reset_retired();
+        }
         let overdue = self.overdue();
         if !self.wheel.has_expired(overdue) {
             return;
@@ -402,16 +443,19 @@ impl<'a> Worker<'a> {
     // ---- accepting
 
     fn accept_all(&mut self) {
-        for index in 0..self.listeners.len() {
-            if self.accept_again.is_none() && self.listeners[index].is_ready {
-                self.accept_some(index, ACCEPTS_PER_TURN);
+        // Slots are few, and almost always all taken.
+        for slot in 0..self.listeners.capacity() {
+            if self.accept_again.is_none() && self.listeners.get(slot).is_some_and(|listening| listening.is_ready) {
+                self.accept_some(slot, ACCEPTS_PER_TURN);
             }
         }
     }
 
-    fn accept_some(&mut self, index: usize, most: usize) {
+    fn accept_some(&mut self, slot: usize, most: usize) {
         for _ in 0..most {
-            let listening = &mut self.listeners[index];
+            let Some(listening) = self.listeners.get_mut(slot) else {
+                return;
+            };
             match listening.listener.accept() {
                 Ok((socket, peer)) => {
                     let endpoint = listening.endpoint;
@@ -450,7 +494,7 @@ impl<'a> Worker<'a> {
     }
 
     fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, middleware: Option<Arc<Layers>>) {
-        let Some(place) = self.shared.connections.take() else {
+        let Some(place) = self.connections.take() else {
             self.engine.count_rejected_connection(endpoint);
             log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
             return;
@@ -466,6 +510,113 @@ impl<'a> Worker<'a> {
         let io = Io::new(socket, middleware);
         let key = self.entries.insert(Entry { connection, io });
         self.work(key);
+    }
+
+    // ---- changes while it serves
+
+    #[cold]
+    fn obey_commands(&mut self) {
+        for command in self.commands.take() {
+            match command {
+                Command::Open { endpoint, listener } => self.open_endpoint(endpoint, listener),
+                Command::Replace {
+                    from,
+                    endpoint,
+                    no_delay,
+                } => self.replace_endpoint(from, &endpoint, no_delay),
+                Command::Close { endpoint, done } => {
+                    self.close_endpoint(endpoint);
+                    // Nobody waits any longer, if it took too long.
+                    let _ = done.send(());
+                }
+                Command::Limits {
+                    limits,
+                    connections,
+                    upgraded,
+                } => {
+                    self.engine.set_limits(limits);
+                    self.engine.set_upgraded(upgraded);
+                    self.connections = connections;
+                }
+            }
+        }
+    }
+
+    fn open_endpoint(&mut self, endpoint: NewEndpoint, listener: Listener) {
+        if self.stage >= Stage::Draining {
+            return;
+        }
+        self.engine.set_counters(endpoint.index, endpoint.counters);
+        let added = add_listener(
+            &mut self.listeners,
+            &self.poll,
+            endpoint.index,
+            listener,
+            endpoint.middleware,
+        );
+        if let Err(error) = added {
+            log::error!(target: "stannel", "cannot watch a listening socket: {error}");
+        }
+    }
+
+    fn replace_endpoint(&mut self, from: u16, endpoint: &NewEndpoint, no_delay: bool) {
+        self.engine.set_counters(endpoint.index, Arc::clone(&endpoint.counters));
+        for (_, listening) in self
+            .listeners
+            .iter_mut()
+            .filter(|(_, listening)| listening.endpoint == from)
+        {
+            listening.endpoint = endpoint.index;
+            listening.middleware.clone_from(&endpoint.middleware);
+            listening.listener.set_no_delay(no_delay);
+        }
+        self.retire(from);
+    }
+
+    fn close_endpoint(&mut self, endpoint: u16) {
+        let of_endpoint = |(slot, listening): (usize, &Listening)| (listening.endpoint == endpoint).then_some(slot);
+        let slots: Vec<usize> = self.listeners.iter().filter_map(of_endpoint).collect();
+        for slot in slots {
+            // Whoever is in the queue was told that the connection stands.
+            self.accept_some(slot, LAST_ACCEPTS);
+            drop(self.listeners.try_remove(slot));
+        }
+        self.retire(endpoint);
+    }
+
+    fn retire(&mut self, endpoint: u16) {
+        for key in self.keys_of(endpoint) {
+            if let Some(entry) = self.entries.get_mut(key) {
+                // A request that the kernel has already counts as come.
+                entry.io.is_readable = true;
+                self.work(key);
+                self.work_after(key, |turn| turn.on_retire());
+            }
+        }
+        let until = Time::from_millis(self.now.as_millis() + RETIREMENT.as_millis() as u64);
+        self.retired.push((endpoint, until));
+    }
+
+    fn reset_retired(&mut self) {
+        let now = self.now;
+        let is_over = |until: Time| until <= now;
+        let over: Vec<u16> = self
+            .retired
+            .iter()
+            .filter(|(_, until)| is_over(*until))
+            .map(|(index, _)| *index)
+            .collect();
+        self.retired.retain(|(_, until)| !is_over(*until));
+        for endpoint in over {
+            for key in self.keys_of(endpoint) {
+                self.work_after(key, |turn| turn.on_shutdown_timeout());
+            }
+        }
+    }
+
+    fn keys_of(&self, endpoint: u16) -> Vec<usize> {
+        let of_endpoint = |(key, entry): (usize, &Entry)| (entry.connection.endpoint() == endpoint).then_some(key);
+        self.entries.iter().filter_map(of_endpoint).collect()
     }
 
     // ---- stopping
@@ -492,8 +643,8 @@ impl<'a> Worker<'a> {
         // Idle ones first: their descriptors may be all there are.
         self.drain_connections();
         // Whoever is in the queue was told that the connection stands: it is served, not reset.
-        for index in 0..self.listeners.len() {
-            self.accept_some(index, LAST_ACCEPTS);
+        for slot in 0..self.listeners.capacity() {
+            self.accept_some(slot, LAST_ACCEPTS);
         }
         self.listeners.clear();
         self.accept_again = None;

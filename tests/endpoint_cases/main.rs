@@ -6,8 +6,14 @@ mod binding;
 mod code;
 mod kestrel;
 mod logs;
+mod reload;
 mod sources;
 mod urls;
+
+#[path = "../support/client.rs"]
+mod client;
+#[path = "../support/reload.rs"]
+mod support;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,7 +65,8 @@ fn run(case: &Case) -> Outcome {
         "loader" => code::loader(case),
         "sni" | "sni-options" | "tls" | "store-match" | "dev-cert" | "dev-cert-profile" | "dev-certs-tool"
         | "https-redirect" | "hsts" => Outcome::Skipped("it is about TLS, which is not served yet"),
-        "systemd" | "reload" | "host-filter" | "forwarded" => Outcome::Skipped("its kind is not run yet"),
+        "reload" => reload::reload(case),
+        "systemd" | "host-filter" | "forwarded" => Outcome::Skipped("its kind is not run yet"),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
     }
 }

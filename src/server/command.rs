@@ -1,0 +1,72 @@
+//! What the thread that waits in `run` asks of a worker while it serves.
+
+use super::listener::Listener;
+use crate::endpoint::{Layers, Limits};
+use crate::event::Counters;
+use crate::places::Places;
+use mio::Waker;
+use std::fmt;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A change to what a worker serves.
+pub(super) enum Command {
+    /// Accept from this socket too.
+    Open { endpoint: NewEndpoint, listener: Listener },
+    /// The socket of one endpoint becomes that of another; connections that are there end as if theirs had been closed.
+    Replace {
+        from: u16,
+        endpoint: NewEndpoint,
+        no_delay: bool,
+    },
+    /// Accept no more. What is in the queue is served; idle connections end at once, others with their exchange, and
+    /// those that take too long are reset.
+    Close { endpoint: u16, done: Sender<()> },
+    /// What new connections may do.
+    Limits {
+        limits: Arc<Limits>,
+        connections: Places,
+        upgraded: Places,
+    },
+}
+
+/// What a worker has to know of an endpoint.
+pub(super) struct NewEndpoint {
+    pub(super) index: u16,
+    pub(super) middleware: Option<Arc<Layers>>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// Where commands for one worker are left.
+#[derive(Clone)]
+pub(super) struct Commands {
+    queue: Arc<Mutex<Vec<Command>>>,
+    waker: Arc<Waker>,
+}
+
+impl Commands {
+    pub(super) fn new(waker: Arc<Waker>) -> Self {
+        Self {
+            queue: Arc::default(),
+            waker,
+        }
+    }
+
+    pub(super) fn post(&self, command: Command) {
+        // A push cannot leave the list broken, whoever panicked.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        if let Err(error) = self.waker.wake() {
+            log::error!(target: "stannel", "cannot wake an event loop: {error}");
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! A running server follows its configuration: endpoints come and go, and those that stay notice nothing.
+
+use super::command::{Command, Commands, NewEndpoint};
+use super::endpoints::Endpoints;
+use super::listener::{BoundAddress, BoundEndpoint, bind_endpoint};
+use super::unix_listener::UnixPath;
+use crate::configuration::{ConfigurationError, Fingerprint};
+use crate::endpoint::{BindError, EndpointSource, ListenOptions, ServerOptions};
+use crate::event::{ReloadOutcome, Watch};
+use crate::places::Places;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How often the files are looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How long they have to be as they are before they are read: whoever writes two files, or one in two steps, is done by
+/// then. .NET's figure.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// How long workers may take to close a listening socket whose address is wanted.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// An endpoint that is served.
+pub(super) struct Served {
+    pub(super) index: u16,
+    pub(super) options: ListenOptions,
+    pub(super) address: BoundAddress,
+    pub(super) unix_path: Option<UnixPath>,
+}
+
+/// What a server has to know to follow its configuration.
+pub(super) struct Follower {
+    pub(super) options: ServerOptions,
+    pub(super) served: Vec<Served>,
+    pub(super) workers: Vec<Commands>,
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) watch: Watch,
+    /// Whether changes of the files are followed.
+    pub(super) follows_changes: bool,
+    /// The files as they were when they were read.
+    pub(super) read: Fingerprint,
+    /// The files as they were found since, and when first.
+    pub(super) changed: Option<(Fingerprint, Instant)>,
+}
+
+impl Follower {
+    /// Looks at the files, or reads them at once if that was asked for. Returns when to look again.
+    pub(super) fn tick(&mut self, is_asked: bool) -> Option<Duration> {
+        if is_asked {
+            self.reload();
+        } else if self.follows_changes && self.has_settled() {
+            log::info!(target: "stannel", "the configuration has changed");
+            self.reload();
+        }
+        self.follows_changes.then_some(POLL)
+    }
+
+    /// Whether the files have changed, and then stayed as they are for long enough.
+    fn has_settled(&mut self) -> bool {
+        let Some(configuration) = self.options.followed_configuration() else {
+            return false;
+        };
+        let now = configuration.fingerprint();
+        if now == self.read {
+            self.changed = None;
+            return false;
+        }
+        match &self.changed {
+            Some((found, since)) if *found == now => since.elapsed() >= SETTLE,
+            _ => {
+                self.changed = Some((now, Instant::now()));
+                false
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.changed = None;
+        let outcome = self.read_anew().unwrap_or_else(|error| {
+            log::error!(target: "stannel", "{error}\nthe configuration that is in force stays");
+            ReloadOutcome::refused(error.to_string())
+        });
+        self.watch.tell(|observer| observer.reloaded(&outcome));
+    }
+
+    /// Nothing is changed before everything is understood.
+    fn read_anew(&mut self) -> Result<ReloadOutcome, ConfigurationError> {
+        let Some(configuration) = self.options.followed_configuration() else {
+            log::warn!(target: "stannel", "there is no configuration to read anew");
+            return Ok(ReloadOutcome::default());
+        };
+        // Before they are read: what is written meanwhile is a change.
+        self.read = configuration.fingerprint();
+        let options = self.options.follow(&configuration.reload()?)?;
+        let plan = options.plan()?;
+        for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
+            log::warn!(target: "stannel", "{}", note.text());
+        }
+        if options.limits != self.options.limits {
+            self.change_limits(&options);
+        }
+        self.options = options;
+        let is_configured =
+            |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
+        let wanted = plan.endpoints().iter().filter(is_configured).cloned().collect();
+        Ok(self.serve(wanted))
+    }
+
+    fn change_limits(&self, options: &ServerOptions) {
+        let limits = Arc::new(options.limits.clone());
+        let (connections, upgraded) = (
+            Places::new(limits.max_concurrent_connections),
+            Places::new(limits.max_concurrent_upgraded_connections),
+        );
+        for worker in &self.workers {
+            worker.post(Command::Limits {
+                limits: Arc::clone(&limits),
+                connections: connections.clone(),
+                upgraded: upgraded.clone(),
+            });
+        }
+        log::info!(target: "stannel", "new connections have the new limits");
+    }
+
+    /// Serves these endpoints of the configuration and no others.
+    fn serve(&mut self, wanted: Vec<ListenOptions>) -> ReloadOutcome {
+        let mut outcome = ReloadOutcome::default();
+        let mut gone = self.take_gone(&wanted);
+        let mut to_bind = Vec::new();
+        for endpoint in wanted {
+            if self
+                .served
+                .iter()
+                .any(|served| served.options.is_as_configured(&endpoint))
+            {
+                continue;
+            }
+            let same_address = |served: &Served| served.options.binding() == endpoint.binding();
+            match gone.iter().position(same_address) {
+                Some(place) => self.replace(gone.swap_remove(place), endpoint, &mut outcome),
+                None => to_bind.push(endpoint),
+            }
+        }
+        // New sockets before old ones are closed, so that there is no moment without any; unless the old ones are in
+        // their way.
+        to_bind.retain(|endpoint| !self.open(endpoint, !gone.is_empty(), &mut outcome));
+        self.close(gone, &mut outcome);
+        for endpoint in &to_bind {
+            self.open(endpoint, false, &mut outcome);
+        }
+        for url in &outcome.stopped {
+            log::info!(target: "stannel", "stopped {url}");
+        }
+        for url in &outcome.started {
+            log::info!(target: "stannel", "started {url}");
+        }
+        outcome
+    }
+
+    /// Takes out the endpoints of the configuration that are not wanted as they are.
+    fn take_gone(&mut self, wanted: &[ListenOptions]) -> Vec<Served> {
+        let stays = |served: &Served| {
+            !matches!(served.options.source(), EndpointSource::Configuration { .. })
+                || wanted.iter().any(|endpoint| endpoint.is_as_configured(&served.options))
+        };
+        let (stay, gone) = std::mem::take(&mut self.served).into_iter().partition(stays);
+        self.served = stay;
+        gone
+    }
+
+    /// The socket stays; who connects from now on gets the new settings.
+    fn replace(&mut self, old: Served, endpoint: ListenOptions, outcome: &mut ReloadOutcome) {
+        outcome.stopped.push(old.address.to_string());
+        let address = old.address.of_endpoint(&endpoint);
+        outcome.started.push(address.to_string());
+        if let (Some(path), Some(mode)) = (&old.unix_path, endpoint.socket_mode) {
+            path.set_mode(mode);
+        }
+        let (index, counters) = self.endpoints.add(address.clone());
+        for (worker, counters) in self.workers.iter().zip(counters) {
+            worker.post(Command::Replace {
+                from: old.index,
+                endpoint: NewEndpoint {
+                    index,
+                    middleware: endpoint.layers(),
+                    counters,
+                },
+                no_delay: endpoint.no_delay,
+            });
+        }
+        self.endpoints.close(old.index);
+        self.served.push(Served {
+            index,
+            options: endpoint,
+            address,
+            unix_path: old.unix_path,
+        });
+    }
+
+    /// Returns whether that is settled; if not, it may be tried again once others are closed.
+    fn open(&mut self, endpoint: &ListenOptions, may_be_in_the_way: bool, outcome: &mut ReloadOutcome) -> bool {
+        match bind_endpoint(endpoint, self.workers.len(), &self.options.limits) {
+            Ok(bound) => {
+                outcome.started.push(bound.address.to_string());
+                self.add(endpoint.clone(), bound);
+                true
+            }
+            Err(BindError::AddressInUse { .. }) if may_be_in_the_way => false,
+            Err(error) => {
+                log::error!(target: "stannel", "{error}\nthe server goes on without it until that endpoint is changed");
+                outcome.failed.push(endpoint.to_string());
+                true
+            }
+        }
+    }
+
+    fn add(&mut self, options: ListenOptions, bound: BoundEndpoint) {
+        let (index, counters) = self.endpoints.add(bound.address.clone());
+        for (worker, listener) in bound.listeners {
+            let endpoint = NewEndpoint {
+                index,
+                middleware: bound.middleware.clone(),
+                counters: Arc::clone(&counters[worker]),
+            };
+            self.workers[worker].post(Command::Open { endpoint, listener });
+        }
+        self.served.push(Served {
+            index,
+            options,
+            address: bound.address,
+            unix_path: bound.unix_path,
+        });
+    }
+
+    /// Closes listening sockets and waits until they are.
+    fn close(&mut self, gone: Vec<Served>, outcome: &mut ReloadOutcome) {
+        if gone.is_empty() {
+            return;
+        }
+        let (done, closed) = mpsc::channel();
+        for served in &gone {
+            for worker in &self.workers {
+                worker.post(Command::Close {
+                    endpoint: served.index,
+                    done: done.clone(),
+                });
+            }
+            self.endpoints.close(served.index);
+            outcome.stopped.push(served.address.to_string());
+        }
+        drop(done);
+        let until = Instant::now() + CLOSING;
+        for _ in 0..gone.len() * self.workers.len() {
+            if closed
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+                .is_err()
+            {
+                log::warn!(target: "stannel", "a worker has not closed its socket yet: a handler blocks");
+                break;
+            }
+        }
+        // Dropping it removes the files of Unix sockets.
+        drop(gone);
+    }
+}

@@ -1,0 +1,129 @@
+//! A server in this process that follows a file, and what it says of that.
+
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
+use crate::client::PATIENCE;
+use stannel::{
+    BoundAddress, Configuration, ConnectionInfo, Exchange, Handler, Observer, ReloadOutcome, Request, Server,
+    ServerHandle, ServerOptions, StatusCode,
+};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+
+pub(crate) struct Following {
+    folder: TempDir,
+    handle: ServerHandle,
+    outcomes: Receiver<ReloadOutcome>,
+    running: Option<JoinHandle<()>>,
+}
+
+struct Tell(Mutex<Sender<ReloadOutcome>>);
+
+impl Observer for Tell {
+    fn reloaded(&self, outcome: &ReloadOutcome) {
+        let _ = self.0.lock().unwrap().send(outcome.clone());
+    }
+
+    fn accepted(&self, _: &ConnectionInfo) {}
+}
+
+/// Says hello.
+pub(crate) fn hello() -> impl Handler + Clone + 'static {
+    |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello")
+}
+
+impl Following {
+    /// Serves what the text of `appsettings.json` says; `change` has the options before they are bound.
+    pub(crate) fn start<H, F>(text: &str, change: impl FnOnce(&mut ServerOptions), factory: F) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("appsettings.json"), text).unwrap();
+        let configuration = Configuration::builder()
+            .set_base_path(folder.path())
+            .add_optional_json_file("appsettings.json")
+            .build()
+            .unwrap();
+        let (sender, outcomes) = channel();
+        let mut options = configuration.server_options().unwrap();
+        options.observer = Some(Arc::new(Tell(Mutex::new(sender))));
+        change(&mut options);
+        let server = Server::new(options, factory).bind().unwrap();
+        let handle = server.handle();
+        Self {
+            folder,
+            handle,
+            outcomes,
+            running: Some(std::thread::spawn(move || server.run().unwrap())),
+        }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("appsettings.json")
+    }
+
+    /// Writes the file anew, without telling anybody.
+    pub(crate) fn write(&self, text: &str) {
+        let other = self.folder.path().join("new.json");
+        fs::write(&other, text).unwrap();
+        fs::rename(&other, self.file()).unwrap();
+    }
+
+    /// Writes the file anew, asks for it to be read, and waits for what came of it.
+    pub(crate) fn reload(&self, text: &str) -> ReloadOutcome {
+        self.write(text);
+        self.handle.reload();
+        self.outcome()
+    }
+
+    pub(crate) fn outcome(&self) -> ReloadOutcome {
+        self.outcomes.recv_timeout(PATIENCE).expect("the configuration is read")
+    }
+
+    /// What was told since, if anything.
+    pub(crate) fn next_outcome(&self) -> Option<ReloadOutcome> {
+        self.outcomes.try_recv().ok()
+    }
+
+    pub(crate) fn handle(&self) -> &ServerHandle {
+        &self.handle
+    }
+
+    /// Waits for something that is not to happen.
+    pub(crate) fn nothing_within(&self, time: std::time::Duration) -> Option<ReloadOutcome> {
+        self.outcomes.recv_timeout(time).ok()
+    }
+
+    /// The address of the endpoint on that port.
+    pub(crate) fn address(&self, port: u16) -> Option<BoundAddress> {
+        self.handle
+            .addresses()
+            .into_iter()
+            .find(|address| address.port() == Some(port))
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if let Some(running) = self.running.take() {
+            let result = running.join();
+            assert!(std::thread::panicking() || result.is_ok());
+        }
+    }
+}
+
+/// Ports of 127.0.0.1 that nobody has.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let sockets: Vec<std::net::TcpListener> = (0..N)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    std::array::from_fn(|index| sockets[index].local_addr().unwrap().port())
+}
