@@ -321,6 +321,8 @@ mod mailbox;
 pub mod middleware;
 mod places;
 mod server;
+#[cfg(feature = "systemd")]
+pub mod systemd;
 pub mod timer;
 
 pub use configuration::{

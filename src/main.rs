@@ -95,6 +95,8 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
     }
     let mut options = configuration.server_options()?;
     options.handle_signals = true;
+    #[cfg(feature = "systemd")]
+    options.use_systemd();
     options.strict_configuration = arguments.has_flag("--strict-config");
     for warning in configuration.unknown_arguments(&["config"]) {
         if options.strict_configuration {

@@ -55,6 +55,9 @@ pub struct ServerOptions {
     /// Whether keys below `Kestrel` that mean nothing, and values of endpoints that cannot be understood, end the start
     /// instead of being told and ignored. Default: no, as with Kestrel.
     pub strict_configuration: bool,
+    /// Whether systemd is told when the server is ready, reads its configuration anew, stops, and that it lives, if
+    /// systemd wants to know (`Type=notify`, `WatchdogSec=`). Default: no. Without the feature `systemd` it does nothing.
+    pub notify_systemd: bool,
     endpoints: Vec<ListenOptions>,
     endpoint_defaults: Option<ListenCallback>,
     https_defaults: Option<HttpsCallback>,
@@ -75,6 +78,7 @@ impl Default for ServerOptions {
             urls: Vec::new(),
             prefer_hosting_urls: false,
             strict_configuration: false,
+            notify_systemd: false,
             endpoints: Vec::new(),
             endpoint_defaults: None,
             https_defaults: None,

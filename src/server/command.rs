@@ -6,6 +6,7 @@ use crate::event::Counters;
 use crate::places::Places;
 use mio::Waker;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +43,8 @@ pub(super) struct NewEndpoint {
 pub(super) struct Commands {
     queue: Arc<Mutex<Vec<Command>>>,
     waker: Arc<Waker>,
+    /// How often the loop has turned.
+    turns: Arc<AtomicU64>,
 }
 
 impl Commands {
@@ -49,15 +52,33 @@ impl Commands {
         Self {
             queue: Arc::default(),
             waker,
+            turns: Arc::default(),
         }
     }
 
     pub(super) fn post(&self, command: Command) {
         // A push cannot leave the list broken, whoever panicked.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
         if let Err(error) = self.waker.wake() {
             log::error!(target: "stannel", "cannot wake an event loop: {error}");
         }
+    }
+
+    /// The loop has turned once more.
+    #[inline]
+    pub(super) fn turn(&self) {
+        // One thread writes it.
+        self.turns
+            .store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "systemd")]
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     pub(super) fn take(&self) -> Vec<Command> {

@@ -9,6 +9,8 @@ mod connection_io;
 mod endpoints;
 mod listener;
 mod reload;
+#[cfg(feature = "systemd")]
+mod service;
 mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
@@ -261,7 +263,7 @@ impl BoundServer {
             || signals.as_mut().map(signals::Signals::come).unwrap_or_default(),
             #[cfg(not(feature = "signals"))]
             shutdown::Asked::default,
-            &mut self.follower,
+            &mut Watching::new(self.follower),
         );
         for thread in threads {
             // Whoever still blocks in a handler is left behind. A thread says that it has ended a moment before it has.
@@ -273,16 +275,61 @@ impl BoundServer {
     }
 }
 
-impl OnEvent for Follower {
+/// What the thread does that waits for the end.
+struct Watching {
+    follower: Follower,
+    #[cfg(feature = "systemd")]
+    service: Option<service::Service>,
+}
+
+impl Watching {
+    fn new(follower: Follower) -> Self {
+        #[cfg(feature = "systemd")]
+        let service = follower
+            .options
+            .notify_systemd
+            .then(|| service::Service::new(&follower.workers));
+        #[cfg(feature = "systemd")]
+        if let Some(service) = &service {
+            service.ready();
+        }
+        Self {
+            follower,
+            #[cfg(feature = "systemd")]
+            service,
+        }
+    }
+}
+
+impl OnEvent for Watching {
     fn on_stage(&mut self, stage: Stage) {
+        #[cfg(feature = "systemd")]
+        if let Some(service) = &self.service {
+            service.stopping();
+        }
         if stage >= Stage::Draining {
             // The files of Unix sockets are gone with the listening sockets, so that a successor can bind.
-            self.served.clear();
+            self.follower.served.clear();
         }
     }
 
     fn tick(&mut self, is_asked: bool) -> Option<Duration> {
-        Self::tick(self, is_asked)
+        #[cfg(feature = "systemd")]
+        if let (true, Some(service)) = (is_asked, &self.service) {
+            service.reloading();
+        }
+        let follow = self.follower.tick(is_asked);
+        #[cfg(feature = "systemd")]
+        if let Some(service) = &mut self.service {
+            if is_asked {
+                service.ready();
+            }
+            return [follow, service.tick(&self.follower.workers)]
+                .into_iter()
+                .flatten()
+                .min();
+        }
+        follow
     }
 }
 

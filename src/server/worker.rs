@@ -225,6 +225,7 @@ impl<'a> Worker<'a> {
                 continue;
             }
             self.tick();
+            self.commands.turn();
             // Whoever joins the queue in this turn has had its share of it.
             let queued = self.queue.len();
             for event in &events {

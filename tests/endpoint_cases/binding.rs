@@ -190,3 +190,20 @@ pub(crate) fn reporting(case: &Case) -> Outcome {
     }
     Outcome::Failed("an unknown kind of input".to_owned())
 }
+
+pub(crate) fn systemd(case: &Case) -> Result<(), String> {
+    let environment = &case.input["environment"];
+    let pid = case.input["pid"]
+        .as_u64()
+        .and_then(|pid| u32::try_from(pid).ok())
+        .ok_or("pid")?;
+    let lookup = |name: &str| environment[name].as_str().map(str::to_owned);
+    let handles: Vec<i64> = stannel::systemd::descriptors(lookup, pid).map(i64::from).collect();
+    let expected: Vec<i64> = case.expect["handles"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_i64)
+        .collect();
+    same("handles", &handles, &expected)
+}

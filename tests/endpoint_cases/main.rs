@@ -66,7 +66,8 @@ fn run(case: &Case) -> Outcome {
         "sni" | "sni-options" | "tls" | "store-match" | "dev-cert" | "dev-cert-profile" | "dev-certs-tool"
         | "https-redirect" | "hsts" => Outcome::Skipped("it is about TLS, which is not served yet"),
         "reload" => reload::reload(case),
-        "systemd" | "host-filter" | "forwarded" => Outcome::Skipped("its kind is not run yet"),
+        "systemd" => binding::systemd(case).into(),
+        "host-filter" | "forwarded" => Outcome::Skipped("its kind is not run yet"),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
     }
 }
