@@ -233,6 +233,9 @@ fn split_authority(authority: &str) -> Result<(&str, Option<i32>), &'static str>
     };
     let (host, port) = authority.split_at(host_end);
     if host.is_empty() {
+        if port.starts_with("::") {
+            return Err("an IPv6 address stands in brackets: http://[::1]:5000");
+        }
         return Err("it has no host; use localhost, an address or *");
     }
     if port.is_empty() {
