@@ -154,8 +154,8 @@ fn config_file(arguments: &Arguments) -> Option<&str> {
 /// Says what would be served.
 fn check(options: &ServerOptions) -> Result<(), Box<dyn Error>> {
     let plan = options.plan()?;
-    for note in plan.notes().iter().filter(|note| note.level() <= log::Level::Info) {
-        print(&format!("{}: {}\n", note.level().as_str().to_lowercase(), note.text()));
+    for note in plan.notes().iter().filter(|note| note.level() <= log::Level::Warn) {
+        stderr_log::line(format_args!("stannel: warning: {}", note.text()));
     }
     for endpoint in plan.endpoints() {
         print(&format!("{endpoint}  {}\n", endpoint.source()));

@@ -368,3 +368,51 @@ fn curl_gets_files_heads_and_ranges() {
     assert_eq!(status, b"304");
     assert_eq!(server.stop(), Some(0));
 }
+
+#[test]
+fn check_says_what_would_be_served_and_binds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", taken.local_addr().unwrap());
+    let file = folder.path().join("extra.json");
+    let text = format!("{{ \"Kestrel\": {{ \"Endpoints\": {{ \"Web\": {{ \"Url\": \"{url}\" }} }} }} }}");
+    fs::write(&file, text).unwrap();
+    let config = format!("--config={}", file.display());
+    let (code, out, err) = output(&["check", &config, "--urls=http://localhost:1"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(
+        out.starts_with(&format!("{url}  endpoint Web in {}:1:", file.display())),
+        "{out}"
+    );
+    assert_eq!(out.lines().count(), 1, "{out}");
+    assert!(err.contains("overriding the addresses http://localhost:1"), "{err}");
+    let (code, out, _) = output(&["check"]);
+    assert_eq!((code, out.as_str()), (Some(0), "http://localhost:5000  by default\n"));
+    for wrong in [
+        ["check", "--urls=http://x:y"],
+        ["check", "no/such/folder"],
+        ["check", "--Kestrel:Workers=0"],
+    ] {
+        let (code, out, err) = output(&wrong);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    }
+}
+
+#[test]
+fn all_settings_are_printed_with_their_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("extra.json");
+    let text = "{ \"Kestrel\": { \"Workers\": 2,\n\"Certificates\": { \"Default\": { \"Password\": \"secret\" } } } }";
+    fs::write(&file, text).unwrap();
+    let config = format!("--config={}", file.display());
+    let (code, out, err) = output(&[&config, "--kestrel:workers=3", "--print-config"]);
+    assert_eq!(code, Some(0), "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    let told = format!(
+        "Kestrel:Workers = 3 (on the command line, overriding the one in {}:1:27)",
+        file.display()
+    );
+    assert!(lines.contains(&told.as_str()), "{out}");
+    assert!(out.contains("Kestrel:Certificates:Default:Password = *** ("), "{out}");
+    assert!(!out.contains("secret"), "{out}");
+}

@@ -232,8 +232,8 @@ impl fmt::Display for Configuration {
         self.tree().iter().try_for_each(|leaf| {
             let key = leaf.key.escape_debug();
             match &leaf.value {
-                Some(_) if is_secret(&leaf.key) => writeln!(f, "{key} = *** ({})", leaf.origin),
-                Some(value) => writeln!(f, "{key} = {} ({})", value.escape_debug(), leaf.origin),
+                Some(_) if is_secret(&leaf.key) => writeln!(f, "{key} = *** ({})", leaf.told()),
+                Some(value) => writeln!(f, "{key} = {} ({})", value.escape_debug(), leaf.told()),
                 None => writeln!(f, "{key} has no value ({})", leaf.origin),
             }
         })

@@ -45,7 +45,7 @@ pub struct Engine {
     pub(super) watch: Watch,
     pub(super) counters: Vec<Arc<Counters>>,
     /// Whether no connection may begin another request.
-    drains: bool,
+    pub(super) drains: bool,
     /// Whether every response ends its connection.
     stops: bool,
     /// Whether the connection at work may begin no other request.

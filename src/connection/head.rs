@@ -88,7 +88,7 @@ impl Turn<'_> {
     fn idle(&mut self) -> bool {
         if self.connection.ended {
             self.end_now(CloseReason::ClientClosed, Ending::Plain);
-        } else if self.engine.is_draining {
+        } else if self.engine.drains || (self.connection.is_retired && self.connection.number > 0) {
             self.stop_idle();
         }
         false

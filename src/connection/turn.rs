@@ -128,11 +128,14 @@ impl Turn<'_> {
         self.connection.phase = Phase::Over;
     }
 
-    /// Its endpoint is no more, or has new options: it ends with the exchange that it is at, or at once.
+    /// Its endpoint is no more, or has new options: it ends with the exchange that it is at, or at once if there is none.
+    /// One that has not sent its first request yet may do so: who just connected must not be turned away.
     pub fn on_retire(&mut self) {
         self.connection.is_retired = true;
         self.engine.begin_turn(&self.connection.limits, true);
-        self.on_shutdown();
+        if self.connection.number > 0 || self.engine.drains {
+            self.on_shutdown();
+        }
     }
 
     /// The server stops: no request after the current one; with none, it ends.

@@ -126,7 +126,7 @@ pub(super) fn plan(options: &ServerOptions) -> Result<EndpointPlan, Configuratio
         .map(|endpoint| format!("endpoint {endpoint} {}", endpoint.source()))
         .collect();
     for text in told {
-        plan.note(Level::Debug, text);
+        plan.note(Level::Info, text);
     }
     Ok(plan)
 }

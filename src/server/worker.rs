@@ -147,6 +147,8 @@ pub(super) struct Worker<'a> {
     poll: Poll,
     commands: Commands,
     listeners: Slab<Listening>,
+    /// Whether one of them may have a connection to accept.
+    any_ready: bool,
     /// Connections that may be open at once.
     connections: Places,
     /// Endpoints that are no more, and when their last connections are reset.
@@ -197,6 +199,7 @@ impl<'a> Worker<'a> {
             poll,
             commands,
             listeners,
+            any_ready: false,
             connections: shared.connections.clone(),
             retired: Vec::new(),
             entries: Slab::new(),
@@ -237,6 +240,7 @@ impl<'a> Worker<'a> {
                     Token(token) if token > FIRST_LISTENER => {
                         if let Some(listening) = self.listeners.get_mut(LAST_LISTENER - token) {
                             listening.is_ready = true;
+                            self.any_ready = true;
                         }
                     }
                     Token(key) => {
@@ -275,7 +279,7 @@ impl<'a> Worker<'a> {
 
     /// How long nothing can happen but events.
     fn timeout(&self) -> Option<Duration> {
-        let may_accept = self.accept_again.is_none() && self.listeners.iter().any(|(_, listening)| listening.is_ready);
+        let may_accept = self.accept_again.is_none() && self.any_ready;
         if may_accept || !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -444,12 +448,15 @@ impl<'a> Worker<'a> {
     // ---- accepting
 
     fn accept_all(&mut self) {
-        // Slots are few, and almost always all taken.
+        if !self.any_ready || self.accept_again.is_some() {
+            return;
+        }
         for slot in 0..self.listeners.capacity() {
             if self.accept_again.is_none() && self.listeners.get(slot).is_some_and(|listening| listening.is_ready) {
                 self.accept_some(slot, ACCEPTS_PER_TURN);
             }
         }
+        self.any_ready = self.listeners.iter().any(|(_, listening)| listening.is_ready);
     }
 
     fn accept_some(&mut self, slot: usize, most: usize) {
@@ -644,7 +651,8 @@ impl<'a> Worker<'a> {
         // Idle ones first: their descriptors may be all there are.
         self.drain_connections();
         // Whoever is in the queue was told that the connection stands: it is served, not reset.
-        for slot in 0..self.listeners.capacity() {
+        let slots: Vec<usize> = self.listeners.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
             self.accept_some(slot, LAST_ACCEPTS);
         }
         self.listeners.clear();
