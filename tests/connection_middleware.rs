@@ -12,8 +12,11 @@ use stannel::{
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+/// What happened, with the bytes.
+type Event = (&'static str, Vec<u8>);
+
 #[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>);
+struct Record(Arc<Mutex<Vec<Event>>>);
 
 impl Record {
     fn add(&self, what: &'static str, bytes: &[u8]) {

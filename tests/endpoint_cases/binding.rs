@@ -102,6 +102,12 @@ fn play(target: BindTarget, results: &Value) -> io::Result<(SocketAddr, SocketAd
         "EADDRNOTAVAIL" => 99,
         "EAFNOSUPPORT" => 97,
         "EACCES" => 13,
+        "EPERM" => 1,
+        "EINVAL" => 22,
+        "EMFILE" => 24,
+        "ENODEV" => 19,
+        "ENETDOWN" => 100,
+        "ENOBUFS" => 105,
         other => {
             let port = other.rsplit(' ').next().and_then(|port| port.parse().ok());
             address.set_port(port.unwrap_or_else(|| panic!("unknown result {other}")));
@@ -168,11 +174,17 @@ pub(crate) fn reporting(case: &Case) -> Outcome {
     if let Some(words) = input["endpoint"].as_str() {
         let parts: Vec<&str> = words.split(", ").collect();
         let port = parts.get(1).and_then(|port| port.strip_prefix("port ")?.parse().ok());
-        let ("any IP", Some(port)) = (parts[0], port) else {
-            return Outcome::Failed(format!("what is {words}?"));
-        };
+        let address = parts[0].trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok();
         let mut options = ServerOptions::default();
-        let endpoint = options.listen_any_ip(port);
+        let endpoint = match (parts[0], port, address) {
+            ("any IP", Some(port), _) => options.listen_any_ip(port),
+            ("localhost", Some(port), _) => options.listen_localhost(port),
+            (_, Some(port), Some(address)) => options.listen(address, port),
+            (other, ..) => match other.strip_prefix("Unix socket ") {
+                Some(path) => options.listen_unix_socket(path),
+                None => return Outcome::Failed(format!("what is {words}?")),
+            },
+        };
         if parts.contains(&"TLS") {
             endpoint.use_https();
         }

@@ -6,7 +6,7 @@ use crate::{Case, NEEDS_CERTIFICATES, Outcome, same};
 use serde_json::Value;
 use stannel::{Binding, Configuration, ConfigurationError, ListenOptions, ServerOptions, SocketHandle};
 
-const NO_NULL: &str = "Rust's types rule out a null callback or certificate";
+const NO_SUCH_CALL: &str = "Rust's types rule out such a call: a null, or a port beyond 16 bits";
 
 pub(crate) fn code(case: &Case) -> Outcome {
     let text = case.input.to_string();
@@ -17,7 +17,7 @@ pub(crate) fn code(case: &Case) -> Outcome {
     for call in case.input["calls"].as_array().into_iter().flatten() {
         match make(&mut options, call) {
             Ok(true) => {}
-            Ok(false) => return Outcome::Skipped(NO_NULL),
+            Ok(false) => return Outcome::Skipped(NO_SUCH_CALL),
             Err(why) => return Outcome::Failed(why),
         }
     }
@@ -31,8 +31,17 @@ pub(crate) fn code(case: &Case) -> Outcome {
 /// `Ok(false)`: the call cannot be written.
 fn make(options: &mut ServerOptions, call: &Value) -> Result<bool, String> {
     let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+    let arguments = call.as_array().map(Vec::as_slice).unwrap_or_default();
+    if arguments
+        .iter()
+        .any(|argument| argument.is_null() || argument.is_i64() && number(argument).is_none())
+        || arguments
+            .iter()
+            .any(|argument| argument.is_u64() && number(argument).is_none())
+    {
+        return Ok(false);
+    }
     let (endpoint, settings) = match (call[0].as_str().unwrap_or_default(), &call[1]) {
-        ("ConfigureEndpointDefaults", Value::Null) => return Ok(false),
         ("ConfigureEndpointDefaults", settings) => {
             let settings = settings.clone();
             options.configure_endpoint_defaults(move |endpoint| set(endpoint, &settings));
@@ -111,6 +120,7 @@ pub(crate) fn loader(case: &Case) -> Outcome {
         match play(&mut options, call) {
             Ok(()) => {}
             Err(Wrong::Call(why)) => return Outcome::Failed(why),
+            Err(Wrong::Ruled) => return Outcome::Skipped(NO_SUCH_CALL),
             Err(Wrong::Error(error)) => return check_error(&error, &case.expect).into(),
         }
     }
@@ -137,6 +147,8 @@ pub(crate) fn loader(case: &Case) -> Outcome {
 
 enum Wrong {
     Call(String),
+    /// It cannot be written in Rust.
+    Ruled,
     Error(ConfigurationError),
 }
 
@@ -168,6 +180,10 @@ fn play(options: &mut ServerOptions, call: &Value) -> Result<(), Wrong> {
         options.configure(configuration.section("Kestrel"));
         return Ok(());
     }
+    if call.as_array().into_iter().flatten().any(Value::is_null) {
+        return Err(Wrong::Ruled);
+    }
+    let address = call[1].as_str().and_then(|text| text.parse::<std::net::IpAddr>().ok());
     let loader = options
         .loader_mut()
         .ok_or_else(|| Wrong::Call("no loader".to_owned()))?;
@@ -175,6 +191,17 @@ fn play(options: &mut ServerOptions, call: &Value) -> Result<(), Wrong> {
         ("LocalhostEndpoint", Some(port)) => loader.localhost_endpoint(port, |_| ()),
         ("AnyIPEndpoint", Some(port)) => loader.any_ip_endpoint(port, |_| ()),
         ("UnixSocketEndpoint", _) => loader.unix_socket_endpoint(call[1].as_str().unwrap_or_default(), |_| ()),
+        ("HandleEndpoint", _) => {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| Wrong::Call(error.to_string()))?;
+            loader.handle_endpoint(SocketHandle::new(socket), |_| ())
+        }
+        ("Endpoint", _) if address.is_some() => {
+            let port = call[2].as_u64().and_then(|port| u16::try_from(port).ok());
+            let (Some(address), Some(port)) = (address, port) else {
+                return Err(Wrong::Ruled);
+            };
+            loader.address_endpoint(std::net::SocketAddr::new(address, port), |_| ())
+        }
         ("Endpoint", _) => loader.endpoint(call[1].as_str().unwrap_or_default(), |_| ()),
         _ => return Err(Wrong::Call(format!("unknown call {name}"))),
     };

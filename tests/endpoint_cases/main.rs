@@ -17,6 +17,7 @@ mod support;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What became of a case.
@@ -112,17 +113,24 @@ fn every_case() {
             Outcome::Passed => passed += 1,
             Outcome::Failed(why) => {
                 failed += 1;
-                println!("FAILED {} ({}): {why}", case.id, case.kind);
+                say(&format!("FAILED {} ({}): {why}", case.id, case.kind));
             }
             Outcome::Skipped(why) => *skipped.entry(why).or_default() += 1,
         }
     }
     for (why, count) in &skipped {
-        println!("skipped {count}: {why}");
+        say(&format!("skipped {count}: {why}"));
     }
     let left_out: usize = skipped.values().sum();
-    println!("{passed} passed, {failed} failed, {left_out} skipped (endpoint cases)");
+    say(&format!(
+        "{passed} passed, {failed} failed, {left_out} skipped (endpoint cases)"
+    ));
     assert_eq!(failed, 0, "see the lines above");
+}
+
+/// Prints a line past the test harness, which would show it only if the test failed.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 /// `Err` with both if they differ.

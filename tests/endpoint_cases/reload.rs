@@ -19,7 +19,11 @@ impl Ports {
 
     /// The text with every port of the case replaced.
     fn text(&self, section: &Value) -> String {
-        let text = json!({ "Kestrel": section }).to_string();
+        // A text is the file as it is, whatever is wrong with it.
+        let text = match section {
+            Value::String(text) => text.clone(),
+            section => json!({ "Kestrel": section }).to_string(),
+        };
         self.0.iter().fold(text, |text, (port, real)| {
             text.replace(&format!(":{port}\""), &format!(":{real}\""))
         })
@@ -61,8 +65,12 @@ pub(crate) fn reload(case: &Case) -> Outcome {
         &ports.text(&input["old"]),
         |options| {
             let follows = input["reload_on_change"].as_bool() != Some(false);
-            for port in numbers(&input["code"]) {
-                options.listen_any_ip(ports.real(port));
+            for made in input["code"].as_array().into_iter().flatten() {
+                let port = made.as_u64().or_else(|| made[1].as_u64()).or_else(|| {
+                    let url = made.as_str().or_else(|| made["Url"].as_str())?;
+                    url.rsplit(':').next()?.parse().ok()
+                });
+                options.listen_any_ip(ports.real(port.expect("a port")));
             }
             let loader = options.loader_mut().expect("a loader");
             loader.reload_on_change(follows);
