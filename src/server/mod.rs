@@ -3,7 +3,9 @@
 //! [`Server::bind`] opens every socket; [`BoundServer::run`] starts one thread per worker and itself only waits: for
 //! signals, for the handle, for the deadlines of a stop.
 
+mod accepting;
 mod address_owner;
+mod changes;
 mod command;
 mod connection_io;
 mod endpoints;

@@ -1,51 +1,38 @@
 //! The loop of one core: it owns its listeners, a slab of connections, a timer wheel, a mailbox and a handler.
 
-use super::command::{Command, Commands, NewEndpoint};
+use super::accepting::{Listening, add_listener};
+use super::command::Commands;
 use super::connection_io::{Io, reason_for};
 use super::listener::Listener;
 use super::shutdown::{SharedStage, Stage};
-use super::socket::Socket;
 use crate::connection::{Connection, Engine, Fate, HandlerFactory, Turn};
-use crate::endpoint::{Admission, EMFILE, Layers, ServerOptions};
+use crate::endpoint::{Layers, ServerOptions};
 use crate::event::{CloseReason, Counters};
-use crate::handler::{ConnectionInfo, Peer};
 use crate::mailbox::Mailbox;
 use crate::places::Places;
 use crate::timer::{Time, TimerWheel};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 const WAKE: Token = Token(usize::MAX);
 
 /// Listeners have the tokens from here downwards.
-const LAST_LISTENER: usize = usize::MAX - 1;
+pub(super) const LAST_LISTENER: usize = usize::MAX - 1;
 
 /// Tokens below this are connections'.
 const FIRST_LISTENER: usize = LAST_LISTENER - (1 << 20);
 
-/// How long connections of an endpoint that was removed or changed may go on; Kestrel's figure.
-const RETIREMENT: Duration = Duration::from_secs(5);
-
 /// How many events one wait can bring.
 const EVENTS: usize = 1024;
 
-/// How many connections a listener may give in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// How many a listener may give when it is about to close: more than its queue holds, so that only a flood is cut off.
-const LAST_ACCEPTS: usize = 1024;
-
 /// How often a connection may go on in one turn before others have theirs.
 const ROUNDS_PER_TURN: usize = 2;
-
-/// How long accepting pauses when the system has no descriptor or memory left for it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A turn reads the clock once, at its start, so what happens during it is taken to have happened then: a timeout that
 /// begins in a turn would end early by as much. Turns are shorter than this unless a handler blocks.
@@ -67,14 +54,6 @@ pub(super) struct WorkerParts {
     waker: Arc<Waker>,
     commands: Commands,
     listeners: Slab<Listening>,
-}
-
-struct Listening {
-    listener: Listener,
-    endpoint: u16,
-    middleware: Option<Arc<Layers>>,
-    /// Whether there may be a connection to accept.
-    is_ready: bool,
 }
 
 impl WorkerParts {
@@ -107,32 +86,10 @@ impl WorkerParts {
     }
 }
 
-fn add_listener(
-    listeners: &mut Slab<Listening>,
-    poll: &Poll,
-    endpoint: u16,
-    mut listener: Listener,
-    middleware: Option<Arc<Layers>>,
-) -> io::Result<()> {
-    let slot = listeners.vacant_entry();
-    let token = Token(LAST_LISTENER - slot.key());
-    match &mut listener {
-        Listener::Tcp(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
-        Listener::Unix(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
-    }
-    slot.insert(Listening {
-        listener,
-        endpoint,
-        middleware,
-        is_ready: false,
-    });
-    Ok(())
-}
-
 /// A connection with its socket.
-struct Entry {
-    connection: Connection,
-    io: Io,
+pub(super) struct Entry {
+    pub(super) connection: Connection,
+    pub(super) io: Io,
 }
 
 /// Where a connection's work led.
@@ -143,32 +100,32 @@ enum Went {
 }
 
 pub(super) struct Worker<'a> {
-    shared: &'a Shared,
-    poll: Poll,
-    commands: Commands,
-    listeners: Slab<Listening>,
+    pub(super) shared: &'a Shared,
+    pub(super) poll: Poll,
+    pub(super) commands: Commands,
+    pub(super) listeners: Slab<Listening>,
     /// Whether one of them may have a connection to accept.
-    any_ready: bool,
+    pub(super) any_ready: bool,
     /// Connections that may be open at once.
-    connections: Places,
+    pub(super) connections: Places,
     /// Endpoints that are no more, and when their last connections are reset.
-    retired: Vec<(u16, Time)>,
-    entries: Slab<Entry>,
-    engine: Engine,
-    wheel: TimerWheel,
+    pub(super) retired: Vec<(u16, Time)>,
+    pub(super) entries: Slab<Entry>,
+    pub(super) engine: Engine,
+    pub(super) wheel: TimerWheel,
     /// Connections that can go on without waiting for anything.
-    queue: VecDeque<usize>,
+    pub(super) queue: VecDeque<usize>,
     /// When accepting is tried again after the system refused it.
-    accept_again: Option<Time>,
+    pub(super) accept_again: Option<Time>,
     /// Whether the system has refused since a listener's queue was last empty: said once, not at each try.
-    is_starved: bool,
-    stage: Stage,
-    start: Instant,
-    now: Time,
+    pub(super) is_starved: bool,
+    pub(super) stage: Stage,
+    pub(super) start: Instant,
+    pub(super) now: Time,
     /// The second for which the date is rendered.
-    second: u64,
+    pub(super) second: u64,
     /// How long the last wait was meant to last at most.
-    last_timeout: Option<Duration>,
+    pub(super) last_timeout: Option<Duration>,
 }
 
 impl<'a> Worker<'a> {
@@ -316,9 +273,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    // ---- connections
-
-    fn work(&mut self, key: usize) {
+    pub(super) fn work(&mut self, key: usize) {
         self.work_after(key, |_| ());
     }
 
@@ -326,7 +281,7 @@ impl<'a> Worker<'a> {
     ///
     /// What the user's code leaves behind may panic even while it is dropped; that costs its own connection.
     #[inline]
-    fn work_after(&mut self, key: usize, tell: impl FnOnce(&mut Turn<'_>)) {
+    pub(super) fn work_after(&mut self, key: usize, tell: impl FnOnce(&mut Turn<'_>)) {
         match catch_unwind(AssertUnwindSafe(|| self.go_on(key, tell))) {
             Ok(Went::On) => {}
             Ok(Went::Over) => self.remove(key),
@@ -444,244 +399,4 @@ impl<'a> Worker<'a> {
     fn overdue(&self) -> Time {
         Time::from_millis(self.now.as_millis().saturating_sub(TURN.as_millis() as u64))
     }
-
-    // ---- accepting
-
-    fn accept_all(&mut self) {
-        if !self.any_ready || self.accept_again.is_some() {
-            return;
-        }
-        for slot in 0..self.listeners.capacity() {
-            if self.accept_again.is_none() && self.listeners.get(slot).is_some_and(|listening| listening.is_ready) {
-                self.accept_some(slot, ACCEPTS_PER_TURN);
-            }
-        }
-        self.any_ready = self.listeners.iter().any(|(_, listening)| listening.is_ready);
-    }
-
-    fn accept_some(&mut self, slot: usize, most: usize) {
-        for _ in 0..most {
-            let Some(listening) = self.listeners.get_mut(slot) else {
-                return;
-            };
-            match listening.listener.accept() {
-                Ok((socket, peer)) => {
-                    let endpoint = listening.endpoint;
-                    let middleware = listening.middleware.clone();
-                    self.open(socket, peer, endpoint, middleware);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        listening.is_ready = false;
-                        if self.is_starved {
-                            self.is_starved = false;
-                            log::warn!(target: "stannel", "accepting goes on");
-                        }
-                        return;
-                    }
-                    // Gone before we came to it.
-                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
-                    _ => {
-                        // Out of descriptors or memory. The connection stays in the queue: trying again at once would
-                        // spin, waiting for an event would be for ever.
-                        self.accept_again = Some(self.now + ACCEPT_PAUSE);
-                        if !self.is_starved {
-                            self.is_starved = true;
-                            let advice = if error.raw_os_error() == Some(EMFILE) {
-                                "; raise the limit on open files"
-                            } else {
-                                ""
-                            };
-                            log::warn!(target: "stannel", "cannot accept: {error}; accepting pauses{advice}");
-                        }
-                        return;
-                    }
-                },
-            }
-        }
-    }
-
-    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, middleware: Option<Arc<Layers>>) {
-        let Some(place) = self.connections.take() else {
-            self.engine.count_rejected_connection(endpoint);
-            log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
-            return;
-        };
-        let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
-        if let Some(layers) = &middleware
-            && !admits(layers, &info)
-        {
-            self.engine.count_rejected_connection(endpoint);
-            return;
-        }
-        let connection = Connection::with_place(&self.engine, info, endpoint, place);
-        let io = Io::new(socket, middleware);
-        let key = self.entries.insert(Entry { connection, io });
-        self.work(key);
-    }
-
-    // ---- changes while it serves
-
-    #[cold]
-    fn obey_commands(&mut self) {
-        for command in self.commands.take() {
-            match command {
-                Command::Open { endpoint, listener } => self.open_endpoint(endpoint, listener),
-                Command::Replace {
-                    from,
-                    endpoint,
-                    no_delay,
-                } => self.replace_endpoint(from, &endpoint, no_delay),
-                Command::Close { endpoint, done } => {
-                    self.close_endpoint(endpoint);
-                    // Nobody waits any longer, if it took too long.
-                    let _ = done.send(());
-                }
-                Command::Limits {
-                    limits,
-                    connections,
-                    upgraded,
-                } => {
-                    self.engine.set_limits(limits);
-                    self.engine.set_upgraded(upgraded);
-                    self.connections = connections;
-                }
-            }
-        }
-    }
-
-    fn open_endpoint(&mut self, endpoint: NewEndpoint, listener: Listener) {
-        if self.stage >= Stage::Draining {
-            return;
-        }
-        self.engine.set_counters(endpoint.index, endpoint.counters);
-        let added = add_listener(
-            &mut self.listeners,
-            &self.poll,
-            endpoint.index,
-            listener,
-            endpoint.middleware,
-        );
-        if let Err(error) = added {
-            log::error!(target: "stannel", "cannot watch a listening socket: {error}");
-        }
-    }
-
-    fn replace_endpoint(&mut self, from: u16, endpoint: &NewEndpoint, no_delay: bool) {
-        self.engine.set_counters(endpoint.index, Arc::clone(&endpoint.counters));
-        for (_, listening) in self
-            .listeners
-            .iter_mut()
-            .filter(|(_, listening)| listening.endpoint == from)
-        {
-            listening.endpoint = endpoint.index;
-            listening.middleware.clone_from(&endpoint.middleware);
-            listening.listener.set_no_delay(no_delay);
-        }
-        self.retire(from);
-    }
-
-    fn close_endpoint(&mut self, endpoint: u16) {
-        let of_endpoint = |(slot, listening): (usize, &Listening)| (listening.endpoint == endpoint).then_some(slot);
-        let slots: Vec<usize> = self.listeners.iter().filter_map(of_endpoint).collect();
-        for slot in slots {
-            // Whoever is in the queue was told that the connection stands.
-            self.accept_some(slot, LAST_ACCEPTS);
-            drop(self.listeners.try_remove(slot));
-        }
-        self.retire(endpoint);
-    }
-
-    fn retire(&mut self, endpoint: u16) {
-        for key in self.keys_of(endpoint) {
-            if let Some(entry) = self.entries.get_mut(key) {
-                // A request that the kernel has already counts as come.
-                entry.io.is_readable = true;
-                self.work(key);
-                self.work_after(key, |turn| turn.on_retire());
-            }
-        }
-        let until = Time::from_millis(self.now.as_millis() + RETIREMENT.as_millis() as u64);
-        self.retired.push((endpoint, until));
-    }
-
-    fn reset_retired(&mut self) {
-        let now = self.now;
-        let is_over = |until: Time| until <= now;
-        let over: Vec<u16> = self
-            .retired
-            .iter()
-            .filter(|(_, until)| is_over(*until))
-            .map(|(index, _)| *index)
-            .collect();
-        self.retired.retain(|(_, until)| !is_over(*until));
-        for endpoint in over {
-            for key in self.keys_of(endpoint) {
-                self.work_after(key, |turn| turn.on_shutdown_timeout());
-            }
-        }
-    }
-
-    fn keys_of(&self, endpoint: u16) -> Vec<usize> {
-        let of_endpoint = |(key, entry): (usize, &Entry)| (entry.connection.endpoint() == endpoint).then_some(key);
-        self.entries.iter().filter_map(of_endpoint).collect()
-    }
-
-    // ---- stopping
-
-    fn follow_stage(&mut self) {
-        let stage = self.shared.stage.get();
-        if stage == self.stage {
-            return;
-        }
-        if self.stage < Stage::LameDuck && stage >= Stage::LameDuck {
-            self.engine.begin_lame_duck();
-        }
-        if self.stage < Stage::Draining && stage >= Stage::Draining {
-            self.begin_draining();
-        }
-        if stage == Stage::Aborting {
-            self.for_each_connection(|turn| turn.on_shutdown_timeout());
-        }
-        self.stage = stage;
-    }
-
-    fn begin_draining(&mut self) {
-        self.engine.begin_draining();
-        // Idle ones first: their descriptors may be all there are.
-        self.drain_connections();
-        // Whoever is in the queue was told that the connection stands: it is served, not reset.
-        let slots: Vec<usize> = self.listeners.iter().map(|(slot, _)| slot).collect();
-        for slot in slots {
-            self.accept_some(slot, LAST_ACCEPTS);
-        }
-        self.listeners.clear();
-        self.accept_again = None;
-        self.drain_connections();
-    }
-
-    /// Ends those without a request. One that the kernel has already counts as come.
-    fn drain_connections(&mut self) {
-        let keys: Vec<usize> = self.entries.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            if let Some(entry) = self.entries.get_mut(key) {
-                entry.io.is_readable = true;
-                self.work(key);
-            }
-        }
-        self.for_each_connection(|turn| turn.on_shutdown());
-    }
-
-    fn for_each_connection(&mut self, tell: impl Fn(&mut Turn<'_>)) {
-        let keys: Vec<usize> = self.entries.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            self.work_after(key, &tell);
-        }
-    }
-}
-
-/// Whether nobody refuses a connection; who panics does.
-fn admits(layers: &Layers, info: &ConnectionInfo) -> bool {
-    let ask = AssertUnwindSafe(|| layers.iter().all(|layer| layer.connected(info) == Admission::Admit));
-    catch_unwind(ask).unwrap_or(false)
 }

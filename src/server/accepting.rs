@@ -1,0 +1,135 @@
+//! A loop and its listening sockets.
+
+use super::connection_io::Io;
+use super::listener::Listener;
+use super::socket::Socket;
+use super::worker::{Entry, LAST_LISTENER, Worker};
+use crate::connection::Connection;
+use crate::endpoint::{Admission, EMFILE, Layers};
+use crate::handler::{ConnectionInfo, Peer};
+use mio::{Interest, Poll, Token};
+use slab::Slab;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How many connections a listener may give in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long accepting pauses when the system has no descriptor or memory left for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket.
+pub(super) struct Listening {
+    pub(super) listener: Listener,
+    pub(super) endpoint: u16,
+    pub(super) middleware: Option<Arc<Layers>>,
+    /// Whether there may be a connection to accept.
+    pub(super) is_ready: bool,
+}
+
+/// Its token follows from its slot.
+pub(super) fn add_listener(
+    listeners: &mut Slab<Listening>,
+    poll: &Poll,
+    endpoint: u16,
+    mut listener: Listener,
+    middleware: Option<Arc<Layers>>,
+) -> io::Result<()> {
+    let slot = listeners.vacant_entry();
+    let token = Token(LAST_LISTENER - slot.key());
+    match &mut listener {
+        Listener::Tcp(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
+        Listener::Unix(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
+    }
+    slot.insert(Listening {
+        listener,
+        endpoint,
+        middleware,
+        is_ready: false,
+    });
+    Ok(())
+}
+
+impl Worker<'_> {
+    pub(super) fn accept_all(&mut self) {
+        if !self.any_ready || self.accept_again.is_some() {
+            return;
+        }
+        for slot in 0..self.listeners.capacity() {
+            if self.accept_again.is_none() && self.listeners.get(slot).is_some_and(|listening| listening.is_ready) {
+                self.accept_some(slot, ACCEPTS_PER_TURN);
+            }
+        }
+        self.any_ready = self.listeners.iter().any(|(_, listening)| listening.is_ready);
+    }
+
+    pub(super) fn accept_some(&mut self, slot: usize, most: usize) {
+        for _ in 0..most {
+            let Some(listening) = self.listeners.get_mut(slot) else {
+                return;
+            };
+            match listening.listener.accept() {
+                Ok((socket, peer)) => {
+                    let endpoint = listening.endpoint;
+                    let middleware = listening.middleware.clone();
+                    self.open(socket, peer, endpoint, middleware);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        listening.is_ready = false;
+                        if self.is_starved {
+                            self.is_starved = false;
+                            log::warn!(target: "stannel", "accepting goes on");
+                        }
+                        return;
+                    }
+                    // Gone before we came to it.
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {}
+                    _ => {
+                        // Out of descriptors or memory. The connection stays in the queue: trying again at once would
+                        // spin, waiting for an event would be for ever.
+                        self.accept_again = Some(self.now + ACCEPT_PAUSE);
+                        if !self.is_starved {
+                            self.is_starved = true;
+                            let advice = if error.raw_os_error() == Some(EMFILE) {
+                                "; raise the limit on open files"
+                            } else {
+                                ""
+                            };
+                            log::warn!(target: "stannel", "cannot accept: {error}; accepting pauses{advice}");
+                        }
+                        return;
+                    }
+                },
+            }
+        }
+    }
+
+    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, middleware: Option<Arc<Layers>>) {
+        let Some(place) = self.connections.take() else {
+            self.engine.count_rejected_connection(endpoint);
+            log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
+            return;
+        };
+        let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
+        if let Some(layers) = &middleware
+            && !admits(layers, &info)
+        {
+            self.engine.count_rejected_connection(endpoint);
+            return;
+        }
+        let connection = Connection::with_place(&self.engine, info, endpoint, place);
+        let io = Io::new(socket, middleware);
+        let key = self.entries.insert(Entry { connection, io });
+        self.work(key);
+    }
+}
+
+/// Whether nobody refuses a connection; who panics does.
+fn admits(layers: &Layers, info: &ConnectionInfo) -> bool {
+    let ask = AssertUnwindSafe(|| layers.iter().all(|layer| layer.connected(info) == Admission::Admit));
+    catch_unwind(ask).unwrap_or(false)
+}
