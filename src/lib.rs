@@ -50,8 +50,8 @@
 //!     let mut options = ServerOptions::default();
 //!     options.listen_localhost(0); // any free port; a real server names one
 //!     let server = Server::new(options, || Hello).bind()?;
-//!     for address in server.addresses() {
-//!         println!("Now listening on: {address}");
+//!     for line in server.addresses().iter().flat_map(|address| address.lines()) {
+//!         println!("{line}");
 //!     }
 //! #   server.handle().shutdown();
 //!     server.run()?; // until it is stopped

@@ -30,8 +30,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     options.handle_signals = true;
     let server = Server::new(options, || Conformance).bind()?;
     let mut out = io::stdout();
-    for address in server.addresses() {
-        writeln!(out, "Now listening on: {address}")?;
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        writeln!(out, "{line}")?;
     }
     // Whoever started us waits for these lines, perhaps through a pipe.
     out.flush()?;

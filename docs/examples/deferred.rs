@@ -87,8 +87,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         thread::spawn(move || work(&queue));
     }
     let server = Server::new(options, move || Primes { jobs: jobs.clone() }).bind()?;
-    for address in server.addresses() {
-        println!("Now listening on: {address}");
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        println!("{line}");
     }
     server.run()?;
     Ok(())

@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.handle_signals = true;
     // Each worker has a handler of its own, made by this closure: no locks.
     let server = Server::new(options, || Hello).bind()?;
-    for address in server.addresses() {
-        println!("Now listening on: {address}");
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        println!("{line}");
     }
     server.run()?;
     Ok(())

@@ -84,8 +84,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let server = Server::new(options, factory).bind()?;
-    for address in server.addresses() {
-        println!("Now listening on: {address}");
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        println!("{line}");
     }
     thread::spawn(move || {
         loop {

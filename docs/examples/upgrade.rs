@@ -49,8 +49,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Configuration::from_default_sources(std::env::args_os().skip(1))?.server_options()?;
     options.handle_signals = true;
     let server = Server::new(options, || handle).bind()?;
-    for address in server.addresses() {
-        println!("Now listening on: {address}");
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        println!("{line}");
     }
     server.run()?;
     Ok(())

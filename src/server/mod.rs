@@ -50,8 +50,8 @@ use worker::{Shared, Worker, WorkerParts};
 ///     let mut options = ServerOptions::default();
 ///     options.listen_localhost(5000);
 ///     let server = Server::new(options, move || hello).bind()?;
-///     for address in server.addresses() {
-///         println!("Now listening on: {address}");
+///     for line in server.addresses().iter().flat_map(|address| address.lines()) {
+///         println!("{line}");
 ///     }
 ///     server.run()?;
 ///     Ok(())

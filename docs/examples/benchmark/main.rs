@@ -105,8 +105,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     options.handle_signals = true;
     let delays = Delays::start()?;
     let server = Server::new(options, move || Benchmark { delays: delays.clone() }).bind()?;
-    for address in server.addresses() {
-        println!("Now listening on: {address}");
+    for line in server.addresses().iter().flat_map(|address| address.lines()) {
+        println!("{line}");
     }
     server.run()?;
     Ok(())

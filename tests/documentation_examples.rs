@@ -1,0 +1,240 @@
+//! What the documentation of Kestrel shows its readers: each of it loads, and what is plain HTTP serves.
+
+#![cfg(feature = "config")]
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/reload.rs"]
+mod support;
+
+use client::Client;
+use stannel::{CertificateSource, Configuration, EndpointPlan, Server, ServerOptions, SslProtocols, StoreLocation};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use support::{free_ports, hello};
+
+/// Serves what the options say and gets every TCP address; the lines that a program would print.
+fn serve(options: ServerOptions) -> Vec<String> {
+    let server = Server::new(options, hello).bind().unwrap();
+    let lines = server.addresses().iter().flat_map(|address| address.lines()).collect();
+    let targets: Vec<SocketAddr> = server
+        .addresses()
+        .iter()
+        .flat_map(|address| address.socket_addrs().to_vec())
+        .collect();
+    let handle = server.handle();
+    let running = std::thread::spawn(move || server.run().unwrap());
+    for target in targets {
+        assert_eq!(Client::connect(target).get("/").text(), "hello", "{target}");
+    }
+    handle.shutdown();
+    running.join().unwrap();
+    lines
+}
+
+fn urls(plan: &EndpointPlan) -> Vec<String> {
+    plan.endpoints().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_configured() {
+    let plan = ServerOptions::default().plan().unwrap();
+    assert_eq!(urls(&plan), ["http://localhost:5000"]);
+}
+
+#[test]
+fn several_urls_in_each_place() {
+    let [first, second] = free_ports();
+    let list = format!("http://localhost:{first};http://localhost:{second}");
+    let expected = [
+        format!("Now listening on: http://localhost:{first}"),
+        format!("Now listening on: http://localhost:{second}"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let sources = |environment: &[(&str, &str)], arguments: &[&str]| {
+        Configuration::builder()
+            .set_base_path(folder.path())
+            .set_environment(environment.iter().copied())
+            .add_default_sources(arguments)
+            .unwrap()
+            .build()
+            .unwrap()
+            .server_options()
+            .unwrap()
+    };
+    assert_eq!(serve(sources(&[("ASPNETCORE_URLS", &list)], &[])), expected);
+    assert_eq!(serve(sources(&[], &["--urls", &list])), expected);
+    std::fs::write(
+        folder.path().join("appsettings.json"),
+        format!("{{ \"Urls\": \"{list}\" }}"),
+    )
+    .unwrap();
+    assert_eq!(serve(sources(&[], &[])), expected);
+    let mut options = ServerOptions::default();
+    options.use_urls([
+        format!("http://localhost:{first}"),
+        format!("http://localhost:{second}"),
+    ]);
+    assert_eq!(serve(options), expected);
+}
+
+/// The file with five endpoints; its certificates are named, and reading them is another matter.
+#[test]
+fn the_file_with_five_endpoints() {
+    let text = r#"{
+      "Kestrel": {
+        "EndPoints": {
+          "Http": { "Url": "http://localhost:5000" },
+          "HttpsInlineCertFile": {
+            "Url": "https://localhost:5001",
+            "Certificate": { "Path": "inline.pfx", "Password": "inline-password" }
+          },
+          "HttpsInlineCertStore": {
+            "Url": "https://localhost:5002",
+            "Certificate": {
+              "Subject": "stored.test", "Store": "My", "Location": "CurrentUser", "AllowInvalid": "true"
+            }
+          },
+          "HttpsDefaultCert": { "Url": "https://localhost:5003" },
+          "Https": {
+            "Url": "https://*:5004",
+            "Certificate": { "Path": "wildcard.pfx", "Password": "wildcard-password" }
+          }
+        },
+        "Certificates": { "Default": { "Path": "default.pfx", "Password": "default-password" } }
+      }
+    }"#;
+    let configuration = Configuration::builder()
+        .add_json_text("appsettings.json", text)
+        .build()
+        .unwrap();
+    let plan = configuration.server_options().unwrap().plan().unwrap();
+    assert_eq!(
+        urls(&plan),
+        [
+            "http://localhost:5000",
+            "https://[::]:5004",
+            "https://localhost:5003",
+            "https://localhost:5001",
+            "https://localhost:5002",
+        ]
+    );
+    let certificates: Vec<Option<CertificateSource>> = plan
+        .endpoints()
+        .iter()
+        .map(|endpoint| endpoint.https().and_then(|https| https.server_certificate.clone()))
+        .collect();
+    let stored = CertificateSource::Store {
+        subject: "stored.test".to_owned(),
+        store: "My".to_owned(),
+        location: StoreLocation::CurrentUser,
+        allow_invalid: true,
+    };
+    assert_eq!(
+        certificates,
+        [
+            None,
+            Some(CertificateSource::pfx("wildcard.pfx", "wildcard-password")),
+            Some(CertificateSource::pfx("default.pfx", "default-password")),
+            Some(CertificateSource::pfx("inline.pfx", "inline-password")),
+            Some(stored),
+        ]
+    );
+    let warnings = plan
+        .notes()
+        .iter()
+        .filter(|note| note.level() <= log::Level::Warn)
+        .count();
+    assert_eq!(warnings, 0, "{:?}", plan.notes());
+
+    // Without the default certificate the start fails where it is missed.
+    let without = text.replace("\"Default\"", "\"Other\"");
+    let configuration = Configuration::builder()
+        .add_json_text("appsettings.json", without)
+        .build()
+        .unwrap();
+    let error = configuration.server_options().unwrap().plan().unwrap_err().to_string();
+    assert!(
+        error.contains("https://localhost:5003") && error.contains("HttpsDefaultCert"),
+        "{error}"
+    );
+}
+
+#[test]
+fn endpoints_replace_urls_and_add_to_those_of_code() {
+    let [code, configured, url] = free_ports();
+    let text = format!(
+        "{{ \"Urls\": \"http://localhost:{url}\", \
+         \"Kestrel\": {{ \"Endpoints\": {{ \"http\": {{ \"url\": \"http://localhost:{configured}\", \"Mine\": \"x\" }} }} }} }}"
+    );
+    let configuration = Configuration::builder()
+        .add_json_text("appsettings.json", text)
+        .build()
+        .unwrap();
+    let mut options = configuration.server_options().unwrap();
+    options.listen_localhost(code);
+    options.loader_mut().unwrap().endpoint("HTTP", |endpoint| {
+        assert_eq!(endpoint.section().get("Mine"), Some("x"));
+        assert!(!endpoint.is_https() && endpoint.https_options().is_none());
+        endpoint.listen_options().no_delay = false;
+    });
+    assert_eq!(
+        serve(options),
+        [
+            format!("Now listening on: http://localhost:{code}"),
+            format!("Now listening on: http://localhost:{configured}"),
+        ]
+    );
+}
+
+#[test]
+fn of_two_sections_the_last_one_counts() {
+    let [first, second, third] = free_ports();
+    let text = format!(
+        "{{ \"One\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://localhost:{first}\" }} }} }}, \
+         \"Two\": {{ \"Endpoints\": {{ \"B\": {{ \"Url\": \"http://localhost:{second}\" }} }} }} }}"
+    );
+    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+    let mut options = ServerOptions::default();
+    options.configure(configuration.section("One"));
+    options
+        .configure(configuration.section("Two"))
+        .localhost_endpoint(third, |_| ());
+    assert_eq!(
+        serve(options),
+        [
+            format!("Now listening on: http://localhost:{third}"),
+            format!("Now listening on: http://localhost:{second}"),
+        ]
+    );
+}
+
+#[test]
+fn defaults_in_code() {
+    let mut options = ServerOptions::default();
+    options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = false);
+    options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = true);
+    options.configure_https_defaults(|https| https.ssl_protocols = SslProtocols::TLS12);
+    let endpoint = options.listen(Ipv4Addr::LOCALHOST, 5001);
+    assert!(endpoint.no_delay);
+    endpoint.use_https_with(|https| {
+        https.server_certificate = Some(CertificateSource::pfx("testCert.pfx", "testPassword"));
+    });
+    let plan = options.plan().unwrap();
+    assert_eq!(urls(&plan), ["https://127.0.0.1:5001"]);
+    assert_eq!(plan.endpoints()[0].https().unwrap().ssl_protocols, SslProtocols::TLS12);
+}
+
+#[test]
+fn single_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket: PathBuf = folder.path().join("kestrel-test.sock");
+    let mut options = ServerOptions::default();
+    options.listen(Ipv4Addr::LOCALHOST, 0);
+    options.listen_localhost(0);
+    options.listen_unix_socket(&socket);
+    let lines = serve(options);
+    assert!(lines[0].starts_with("Now listening on: http://127.0.0.1:") && !lines[0].ends_with(":0"));
+    assert!(lines[1].starts_with("Now listening on: http://localhost:") && !lines[1].ends_with(":0"));
+    assert_eq!(lines[2], format!("Now listening on: http://unix:{}", socket.display()));
+}

@@ -1,0 +1,180 @@
+//! The examples that are about endpoints and configuration, each as a program of its own with a real client.
+
+#![cfg(all(feature = "config", feature = "systemd", feature = "signals"))]
+
+#[path = "support/client.rs"]
+mod client;
+
+use client::{Client, PATIENCE, wait_until};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// Where cargo puts the examples. It builds them with all tests, but not for this file alone.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let program = folder.join("examples").join(name);
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--quiet", "--example", name])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(build.status().unwrap().success());
+    }
+    program
+}
+
+struct Example {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Example {
+    fn start(name: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program(name))
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self {
+            stdout: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn url(&mut self) -> String {
+        let line = self.line();
+        line.strip_prefix("Now listening on: ")
+            .unwrap_or_else(|| panic!("{line}"))
+            .to_owned()
+    }
+
+    fn get(url: &str) -> String {
+        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+        Client::connect(address).get("/").text().to_owned()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        wait_until("the end", || self.child.try_wait().unwrap().is_some());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn config_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{
+      "Greeting": "Hello",
+      "Kestrel": { "Endpoints": {
+        "Public": { "Url": "http://127.0.0.1:0" },
+        "Admin": { "Url": "http://127.0.0.1:0", "OnlyFrom": "192.0.2.1" }
+      } }
+    }"#;
+    fs::write(folder.path().join("appsettings.json"), text).unwrap();
+    let mut example = Example::start("config_file", folder.path(), &["--Greeting=Hi"]);
+    // In the order of their names.
+    let (admin, public) = (example.url(), example.url());
+    assert_eq!(Example::get(&public), "Hi, World!");
+    let mut refused = Client::connect(admin.strip_prefix("http://").unwrap().parse().unwrap());
+    assert!(refused.try_response().is_none());
+    example.stop();
+    let own = "--Kestrel:Endpoints:Admin:OnlyFrom=127.0.0.1";
+    let mut example = Example::start("config_file", folder.path(), &[own]);
+    assert_eq!(Example::get(&example.url()), "Hello, World!");
+    example.stop();
+}
+
+#[test]
+fn unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    // One that a server left behind.
+    drop(UnixListener::bind(&path).unwrap());
+    let mut example = Example::start("unix_socket", folder.path(), &[path.to_str().unwrap()]);
+    assert_eq!(example.url(), format!("http://unix:{}", path.display()));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /x HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("You asked for /x\n"), "{response}");
+    example.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn systemd() {
+    // By hand: what it does under systemd is in tests/systemd.rs. The port may be somebody's here.
+    let folder = tempfile::tempdir().unwrap();
+    let mut example = Example::start("systemd", folder.path(), &[]);
+    let line = example.line();
+    if line.is_empty() {
+        println!("skipped: port 8080 is taken here");
+        return;
+    }
+    assert_eq!(line, "Now listening on: http://localhost:8080");
+    assert_eq!(Example::get("http://127.0.0.1:8080"), "Hello, World!\n");
+    example.stop();
+}
+
+#[test]
+fn reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("appsettings.json");
+    let with = |names: &[&str]| {
+        let endpoints: Vec<String> = names
+            .iter()
+            .map(|name| format!("\"{name}\": {{ \"Url\": \"http://127.0.0.1:0\" }}"))
+            .collect();
+        format!("{{ \"Kestrel\": {{ \"Endpoints\": {{ {} }} }} }}", endpoints.join(", "))
+    };
+    fs::write(&file, with(&["A"])).unwrap();
+    let mut example = Example::start("reload", folder.path(), &[]);
+    let first = example.url();
+    assert_eq!(Example::get(&first), "Hello, World!\n");
+    // The file by itself.
+    fs::write(&file, with(&["A", "B"])).unwrap();
+    let told = example.line();
+    assert!(told.starts_with("stopped [], started [\"http://127.0.0.1:"), "{told}");
+    // A signal.
+    fs::write(&file, "{").unwrap();
+    example.signal("HUP");
+    let told = example.line();
+    assert!(
+        told.starts_with("nothing was changed: ") && told.contains("appsettings.json:1:"),
+        "{told}"
+    );
+    assert_eq!(Example::get(&first), "Hello, World!\n");
+    example.stop();
+}
