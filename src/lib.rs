@@ -310,7 +310,12 @@
 //! `docs/configuration.md`, `docs/testing.md` and `docs/examples`.
 #![forbid(unsafe_code)]
 
+#[cfg(all(feature = "tls", not(any(feature = "aws-lc-rs", feature = "ring"))))]
+compile_error!("the feature `tls` needs cryptography: switch on `aws-lc-rs` (the default) or `ring` as well");
+
 mod buffer;
+#[cfg(feature = "tls")]
+pub mod certificate;
 mod configuration;
 pub mod connection;
 mod endpoint;
@@ -325,6 +330,8 @@ mod server;
 pub mod systemd;
 pub mod timer;
 
+#[cfg(feature = "tls")]
+pub use certificate::{Certificate, CertificateError};
 pub use configuration::{
     Arguments, Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationLoader, EndpointConfiguration,
     Origin, Section,

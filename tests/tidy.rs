@@ -108,6 +108,22 @@ const RULES: &[Rule] = &[
         tests: Tests::Exempt,
     },
     Rule {
+        says: "only src/certificate/pem.rs names rustls-pemfile, which is archived",
+        names: &["rustls_pemfile"],
+        holds_in: &["src/"],
+        except_in: &["src/certificate/pem.rs"],
+        except: &[],
+        tests: Tests::Included,
+    },
+    Rule {
+        says: "only src/certificate/ reads the structures of certificates and keys",
+        names: &["x509_cert", "pkcs8", "pkcs12", "cms"],
+        holds_in: &["src/"],
+        except_in: &["src/certificate/"],
+        except: &[],
+        tests: Tests::Exempt,
+    },
+    Rule {
         says: "nothing below src/server/ knows the server",
         names: &["crate::server", "super::server"],
         holds_in: &["src/"],

@@ -1,0 +1,327 @@
+//! Certificates: reading them, choosing them from a store, and what is wrong with them.
+//!
+//! A [`Certificate`] is what a server shows and signs with. It comes from files ([`Certificate::from_file`] tells PEM,
+//! DER and PFX apart by what they hold).
+//!
+//! ```no_run
+//! use stannel::Certificate;
+//!
+//! # fn main() -> Result<(), stannel::CertificateError> {
+//! let certificate = Certificate::from_pem_files("site.pem", "site.key", None)?;
+//! println!("{} until {:?}", certificate.leaf().subject(), certificate.leaf().not_after());
+//! # Ok(())
+//! # }
+//! ```
+
+mod chain;
+mod choice;
+mod encryption;
+mod error;
+mod file;
+mod key;
+mod pem;
+#[cfg(feature = "pfx")]
+mod pfx;
+mod provider;
+mod subject;
+mod x509;
+
+pub use choice::{Dropped, Unfit};
+pub use error::CertificateError;
+pub use subject::Subject;
+pub use x509::X509Certificate;
+
+use file::Form;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A certificate with its chain and its private key, which belong together. Cheap to clone.
+///
+/// ```
+/// use stannel::Certificate;
+///
+/// let folder = "tests/fixtures/dotnet";
+/// let certificate = Certificate::from_file(format!("{folder}/pfx/chain-mixed.pfx"), None, Some("geheim-1"))?;
+/// assert_eq!(certificate.leaf().subject().common_name(), Some("chain.stannel.test"));
+/// assert_eq!(certificate.chain().len(), 1); // the intermediate; the root is never sent
+/// # Ok::<(), stannel::CertificateError>(())
+/// ```
+#[derive(Clone)]
+pub struct Certificate(Arc<Inner>);
+
+struct Inner {
+    leaf: X509Certificate,
+    chain: Vec<X509Certificate>,
+    key: Arc<CertifiedKey>,
+}
+
+impl Certificate {
+    /// Reads a certificate, and what else is needed of its chain, from a PEM or DER file and its key from a PEM file.
+    /// Both may be the same file.
+    ///
+    /// In the file the server's own certificate comes first; the order of the others does not matter. The key is PKCS#8,
+    /// PKCS#1 or SEC1; PKCS#8 may be encrypted. A password that is not needed gives a warning, an empty one does not.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, key and certificate do not belong together, or the password is wrong.
+    pub fn from_pem_files(
+        certificate: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+        password: Option<&str>,
+    ) -> Result<Self, CertificateError> {
+        Self::from_file(certificate, Some(key.as_ref()), password)
+    }
+
+    /// The same from what the files hold.
+    ///
+    /// ```
+    /// use stannel::{Certificate, CertificateError};
+    ///
+    /// let error = Certificate::from_pem(b"garbage", b"garbage", None).unwrap_err();
+    /// assert!(matches!(error, CertificateError::Malformed { .. }));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If they make no sense, do not belong together, or the password is wrong.
+    pub fn from_pem(certificate: &[u8], key: &[u8], password: Option<&str>) -> Result<Self, CertificateError> {
+        let certificates = certificates(certificate, "the given certificate")?;
+        let name = "the given key";
+        Self::assemble(certificates, key::from_pem(key, name, password)?, name)
+    }
+
+    /// Reads a PFX (PKCS#12) file. Without a password, one of no bytes (as .NET's stores have it) and an empty one are
+    /// tried.
+    ///
+    /// Of several certificates with private keys the one counts that is no certificate authority's. The file's other
+    /// certificates make the chain.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, the password is wrong, or there is not exactly one certificate to choose.
+    #[cfg(feature = "pfx")]
+    pub fn from_pfx_file(path: impl AsRef<Path>, password: Option<&str>) -> Result<Self, CertificateError> {
+        let path = path.as_ref();
+        pfx::Archive::read(&file::read(path)?, &file::name(path), password)?.into_certificate()
+    }
+
+    /// The same from what the file holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificate::from_pfx_file`].
+    #[cfg(feature = "pfx")]
+    pub fn from_pfx(bytes: &[u8], password: Option<&str>) -> Result<Self, CertificateError> {
+        pfx::Archive::read(bytes, "the given PFX", password)?.into_certificate()
+    }
+
+    /// Reads a file that may be PFX, PEM or DER, which its content decides and not its name. PEM and DER need the file
+    /// of the key as well.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, there is no key, it does not belong to the certificate, or the password is wrong.
+    pub fn from_file(
+        path: impl AsRef<Path>,
+        key_path: Option<&Path>,
+        password: Option<&str>,
+    ) -> Result<Self, CertificateError> {
+        let path = path.as_ref();
+        let name = file::name(path);
+        let bytes = file::read(path)?;
+        let form = Form::of(&bytes);
+        if matches!(form, Form::Pfx | Form::PfxInBer) {
+            return match key_path {
+                None => from_pfx(&bytes, &name, password),
+                Some(key) => Err(CertificateError::InvalidKey {
+                    file: file::name(key),
+                    reason: format!("{name} is a PFX, which has its key inside; give no file for the key"),
+                }),
+            };
+        }
+        let certificates = certificates(&bytes, &name)?;
+        let Some(key_path) = key_path else {
+            return Err(no_key(&certificates[0], &name, &bytes));
+        };
+        let key_name = file::name(key_path);
+        let key = key::from_pem(&file::read(key_path)?, &key_name, password)?;
+        Self::assemble(certificates, key, &key_name)
+    }
+
+    /// Takes a chain and key that rustls has already, for instance with a key that never leaves a security module. This
+    /// and [`Certificate::certified_key`] are the only places where rustls shows.
+    ///
+    /// # Errors
+    ///
+    /// If there is no certificate, or it does not belong to the key.
+    pub fn from_certified_key(key: Arc<CertifiedKey>) -> Result<Self, CertificateError> {
+        let file = "the given certificate";
+        let malformed = |reason| CertificateError::Malformed {
+            file: file.to_owned(),
+            reason,
+        };
+        let parsed: Result<Vec<_>, _> = key.cert.iter().map(|der| X509Certificate::from_der(der)).collect();
+        let mut chain = parsed.map_err(malformed)?.into_iter();
+        let leaf = chain.next().ok_or_else(|| malformed("there is none".to_owned()))?;
+        let public = key.key.public_key().and_then(|key| x509::PublicKey::from_der(&key));
+        if public.is_some_and(|public| !public.is_same(leaf.public_key())) {
+            return Err(CertificateError::InvalidKey {
+                file: "the given key".to_owned(),
+                reason: format!("it does not belong to the certificate {}", leaf.subject()),
+            });
+        }
+        Ok(Self(Arc::new(Inner {
+            leaf,
+            chain: chain.collect(),
+            key,
+        })))
+    }
+
+    /// What rustls signs with and sends.
+    #[must_use]
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0.key)
+    }
+
+    /// The server's own certificate.
+    #[must_use]
+    pub fn leaf(&self) -> &X509Certificate {
+        &self.0.leaf
+    }
+
+    /// What is sent behind the server's own certificate: its issuers in their order, without the root.
+    #[must_use]
+    pub fn chain(&self) -> &[X509Certificate] {
+        &self.0.chain
+    }
+
+    /// Makes sure that a server may use the certificate: without an Extended Key Usage or with server authentication in
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`CertificateError::NotForServers`].
+    pub fn ensure_for_servers(&self) -> Result<(), CertificateError> {
+        let leaf = self.leaf();
+        if leaf.is_for_servers() {
+            return Ok(());
+        }
+        Err(CertificateError::NotForServers {
+            subject: leaf.subject().to_string(),
+            thumbprint: leaf.thumbprint().to_owned(),
+            usages: leaf.extended_key_usage().unwrap_or_default().to_vec(),
+        })
+    }
+
+    /// The first certificate with a key, checked against each other, and the others as its chain.
+    fn assemble(
+        certificates: Vec<X509Certificate>,
+        key: PrivateKeyDer<'static>,
+        key_file: &str,
+    ) -> Result<Self, CertificateError> {
+        let leaf = &certificates[0];
+        let key = key::for_certificate(&key, leaf, key_file)?;
+        Ok(Self::new(leaf.clone(), &certificates[1..], key))
+    }
+
+    /// `key` is that of `leaf`.
+    fn new(leaf: X509Certificate, others: &[X509Certificate], key: Arc<dyn rustls::sign::SigningKey>) -> Self {
+        let chain = chain::issuers(&leaf, others);
+        let sent = std::iter::once(&leaf).chain(&chain);
+        let sent = sent.map(|certificate| CertificateDer::from(certificate.der().to_vec()));
+        let key = Arc::new(CertifiedKey::new(sent.collect(), key));
+        Self(Arc::new(Inner { leaf, chain, key }))
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("leaf", self.leaf())
+            .field("chain", &self.chain())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The certificates of a PEM or DER text; at least one.
+fn certificates(bytes: &[u8], file: &str) -> Result<Vec<X509Certificate>, CertificateError> {
+    let malformed = |reason: String| CertificateError::Malformed {
+        file: file.to_owned(),
+        reason,
+    };
+    match Form::of(bytes) {
+        Form::Pem => (),
+        Form::Der => return Ok(vec![X509Certificate::from_der(bytes).map_err(malformed)?]),
+        Form::Pkcs7 => return Err(pkcs7(file, "DER")),
+        Form::Unknown if bytes.is_empty() => return Err(malformed("it is empty".to_owned())),
+        Form::Unknown => return Err(malformed("it is neither PEM nor DER nor PFX".to_owned())),
+        Form::Pfx | Form::PfxInBer => {
+            return Err(malformed("it is a PFX, which has its key inside".to_owned()));
+        }
+    }
+    let mut certificates = Vec::new();
+    for section in pem::sections(bytes).filter(|section| section.label == "CERTIFICATE") {
+        let der = section.certificate();
+        let certificate = der.and_then(|der| X509Certificate::from_der(&der)).map_err(|reason| {
+            let number = certificates.len() + 1;
+            malformed(format!(
+                "its section CERTIFICATE number {number}: {reason}; try openssl x509 -in {file} -noout"
+            ))
+        });
+        certificates.push(certificate?);
+    }
+    if certificates.is_empty() {
+        if pem::sections(bytes).any(|section| section.label == "PKCS7") {
+            return Err(pkcs7(file, "PEM"));
+        }
+        let reason = if key::is_in(bytes) {
+            "it holds a private key and no certificate; name the file of the certificate"
+        } else {
+            "it has no section CERTIFICATE"
+        };
+        return Err(malformed(reason.to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn pkcs7(file: &str, form: &str) -> CertificateError {
+    CertificateError::Unsupported {
+        file: file.to_owned(),
+        algorithm: "a PKCS#7 bundle".to_owned(),
+        remedy: format!("take the certificates out: openssl pkcs7 -inform {form} -in {file} -print_certs -out new.pem"),
+    }
+}
+
+fn no_key(leaf: &X509Certificate, file: &str, bytes: &[u8]) -> CertificateError {
+    let remedy = if key::is_in(bytes) {
+        format!("the key stands in the same file: give {file} as the file of the key, too (KeyPath)")
+    } else {
+        "give the file of the key, too (KeyPath), or put both into a PFX: openssl pkcs12 -export -in CERTIFICATE.pem \
+         -inkey KEY.pem -out BOTH.pfx"
+            .to_owned()
+    };
+    CertificateError::NoPrivateKey {
+        file: file.to_owned(),
+        subject: leaf.subject().to_string(),
+        thumbprint: leaf.thumbprint().to_owned(),
+        remedy,
+    }
+}
+
+#[cfg(feature = "pfx")]
+fn from_pfx(bytes: &[u8], name: &str, password: Option<&str>) -> Result<Certificate, CertificateError> {
+    pfx::Archive::read(bytes, name, password)?.into_certificate()
+}
+
+#[cfg(not(feature = "pfx"))]
+fn from_pfx(_: &[u8], name: &str, _: Option<&str>) -> Result<Certificate, CertificateError> {
+    Err(CertificateError::Unsupported {
+        file: name.to_owned(),
+        algorithm: "PFX files, because the feature pfx is off".to_owned(),
+        remedy: format!("convert it: openssl pkcs12 -in {name} -nodes -out new.pem"),
+    })
+}
