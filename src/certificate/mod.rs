@@ -1,7 +1,9 @@
 //! Certificates: reading them, choosing them from a store, and what is wrong with them.
 //!
 //! A [`Certificate`] is what a server shows and signs with. It comes from files ([`Certificate::from_file`] tells PEM,
-//! DER and PFX apart by what they hold).
+//! DER and PFX apart by what they hold) or from the stores that .NET keeps ([`CertificateStores`]);
+//! [`Certificate::load`] takes whatever a [`CertificateSource`](crate::CertificateSource) names. Nothing here reads a
+//! clock: who asks says what time it is.
 //!
 //! ```no_run
 //! use stannel::Certificate;
@@ -19,15 +21,19 @@ mod encryption;
 mod error;
 mod file;
 mod key;
+mod load;
+mod machine;
 mod pem;
 #[cfg(feature = "pfx")]
 mod pfx;
 mod provider;
+mod store;
 mod subject;
 mod x509;
 
-pub use choice::{Dropped, Unfit};
+pub use choice::{Candidate, Dropped, Unfit, choose_by_subject, choose_development};
 pub use error::CertificateError;
+pub use store::{CertificateStore, CertificateStores, StoredCertificate};
 pub use subject::Subject;
 pub use x509::X509Certificate;
 
@@ -103,10 +109,9 @@ impl Certificate {
     /// # Errors
     ///
     /// If the file cannot be read, the password is wrong, or there is not exactly one certificate to choose.
-    #[cfg(feature = "pfx")]
     pub fn from_pfx_file(path: impl AsRef<Path>, password: Option<&str>) -> Result<Self, CertificateError> {
         let path = path.as_ref();
-        pfx::Archive::read(&file::read(path)?, &file::name(path), password)?.into_certificate()
+        open_pfx(&file::read(path)?, &file::name(path), password)?.certificate
     }
 
     /// The same from what the file holds.
@@ -114,9 +119,8 @@ impl Certificate {
     /// # Errors
     ///
     /// As [`Certificate::from_pfx_file`].
-    #[cfg(feature = "pfx")]
     pub fn from_pfx(bytes: &[u8], password: Option<&str>) -> Result<Self, CertificateError> {
-        pfx::Archive::read(bytes, "the given PFX", password)?.into_certificate()
+        open_pfx(bytes, "the given PFX", password)?.certificate
     }
 
     /// Reads a file that may be PFX, PEM or DER, which its content decides and not its name. PEM and DER need the file
@@ -136,7 +140,7 @@ impl Certificate {
         let form = Form::of(&bytes);
         if matches!(form, Form::Pfx | Form::PfxInBer) {
             return match key_path {
-                None => from_pfx(&bytes, &name, password),
+                None => open_pfx(&bytes, &name, password)?.certificate,
                 Some(key) => Err(CertificateError::InvalidKey {
                     file: file::name(key),
                     reason: format!("{name} is a PFX, which has its key inside; give no file for the key"),
@@ -228,6 +232,12 @@ impl Certificate {
         Ok(Self::new(leaf.clone(), &certificates[1..], key))
     }
 
+    /// The same with the issuers that its chain lacks.
+    fn with_issuers(&self, issuers: &[X509Certificate]) -> Self {
+        let known: Vec<_> = self.chain().iter().chain(issuers).cloned().collect();
+        Self::new(self.leaf().clone(), &known, Arc::clone(&self.0.key.key))
+    }
+
     /// `key` is that of `leaf`.
     fn new(leaf: X509Certificate, others: &[X509Certificate], key: Arc<dyn rustls::sign::SigningKey>) -> Self {
         let chain = chain::issuers(&leaf, others);
@@ -312,13 +322,23 @@ fn no_key(leaf: &X509Certificate, file: &str, bytes: &[u8]) -> CertificateError 
     }
 }
 
+/// What a PFX holds: its first certificate, and the one that has a key.
+struct OpenedPfx {
+    first: Option<X509Certificate>,
+    certificate: Result<Certificate, CertificateError>,
+}
+
 #[cfg(feature = "pfx")]
-fn from_pfx(bytes: &[u8], name: &str, password: Option<&str>) -> Result<Certificate, CertificateError> {
-    pfx::Archive::read(bytes, name, password)?.into_certificate()
+fn open_pfx(bytes: &[u8], name: &str, password: Option<&str>) -> Result<OpenedPfx, CertificateError> {
+    let archive = pfx::Archive::read(bytes, name, password)?;
+    Ok(OpenedPfx {
+        first: archive.certificates.first().cloned(),
+        certificate: archive.into_certificate(),
+    })
 }
 
 #[cfg(not(feature = "pfx"))]
-fn from_pfx(_: &[u8], name: &str, _: Option<&str>) -> Result<Certificate, CertificateError> {
+fn open_pfx(_: &[u8], name: &str, _: Option<&str>) -> Result<OpenedPfx, CertificateError> {
     Err(CertificateError::Unsupported {
         file: name.to_owned(),
         algorithm: "PFX files, because the feature pfx is off".to_owned(),

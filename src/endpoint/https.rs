@@ -142,6 +142,8 @@ pub enum CertificateSource {
     DevelopmentFile {
         /// The file.
         path: PathBuf,
+        /// Its password, which may be empty.
+        password: String,
     },
     /// The development certificate of the user's store.
     DevelopmentStore,
@@ -186,7 +188,7 @@ impl fmt::Display for CertificateSource {
                 location,
                 ..
             } => write!(f, "\"{subject}\" in the store {location}/{store}"),
-            Self::DevelopmentFile { path } => write!(f, "development certificate in {}", path.display()),
+            Self::DevelopmentFile { path, .. } => write!(f, "development certificate in {}", path.display()),
             Self::DevelopmentStore => f.write_str("development certificate in the store CurrentUser/My"),
         }
     }
