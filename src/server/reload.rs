@@ -239,8 +239,11 @@ impl Follower {
         if gone.is_empty() {
             return;
         }
+        let count = gone.len();
         let (done, closed) = mpsc::channel();
-        for served in &gone {
+        for mut served in gone {
+            // The file goes first: whoever has connected through it is still served.
+            drop(served.unix_path.take());
             for worker in &self.workers {
                 worker.post(Command::Close {
                     endpoint: served.index,
@@ -252,7 +255,7 @@ impl Follower {
         }
         drop(done);
         let until = Instant::now() + CLOSING;
-        for _ in 0..gone.len() * self.workers.len() {
+        for _ in 0..count * self.workers.len() {
             if closed
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
                 .is_err()
@@ -261,7 +264,5 @@ impl Follower {
                 break;
             }
         }
-        // Dropping it removes the files of Unix sockets.
-        drop(gone);
     }
 }
