@@ -4,14 +4,17 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/reload.rs"]
 mod support;
 
 use client::Client;
+use ports::free_ports;
 use stannel::{CertificateSource, Configuration, EndpointPlan, Server, ServerOptions, SslProtocols, StoreLocation};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use support::{free_ports, hello};
+use support::hello;
 
 /// Serves what the options say and gets every TCP address; the lines that a program would print.
 fn serve(options: ServerOptions) -> Vec<String> {

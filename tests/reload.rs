@@ -4,11 +4,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/reload.rs"]
 mod reload;
 
 use client::{Client, PATIENCE, wait_until};
-use reload::{Following, free_ports, hello};
+use ports::free_ports;
+use reload::{Following, hello};
 use stannel::{Exchange, Request, StatusCode};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};

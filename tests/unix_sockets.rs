@@ -1,26 +1,23 @@
 //! Unix sockets: whose file it is, who may connect, and what may be replaced.
+//!
+//! Nothing here starts a process: until its exec a child has every socket of its parent, and what is closed is not free.
 #![forbid(unsafe_code)]
-// Servers in processes of their own are asked to stop by a signal.
-#![cfg(feature = "signals")]
 
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/local.rs"]
 mod local;
-#[path = "support/process.rs"]
-mod process;
 #[path = "support/site.rs"]
 mod site;
 
 use client::ask_over_unix;
 use local::Local;
-use process::Process;
 use site::Site;
 use stannel::{BindError, BoundServer, Server, ServerOptions};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Barrier;
@@ -70,29 +67,6 @@ fn mode(path: &Path) -> u32 {
 /// A socket's file without a server.
 fn leave_stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
-}
-
-#[test]
-fn the_mode_is_that_of_the_option_or_what_the_umask_leaves() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("with a space.sock");
-    let url = format!("--Kestrel:Endpoints:A:Url=http://unix:{}", path.display());
-    for (umask, option, expected) in [
-        ("0077", None, 0o700),
-        ("0027", None, 0o750),
-        ("0027", Some("0666"), 0o666),
-        ("0777", Some("0660"), 0o660),
-        ("0000", Some("0600"), 0o600),
-    ] {
-        let option = option.map(|mode| format!("--Kestrel:Endpoints:A:SocketMode={mode}"));
-        let arguments: Vec<&str> = [Some(url.as_str()), option.as_deref()].into_iter().flatten().collect();
-        let mut server = Process::stannel_with_umask(umask, &arguments);
-        assert_eq!(server.url(), format!("http://unix:{}", path.display()));
-        assert_eq!(mode(&path), expected, "{umask} {option:?}");
-        serves(&path);
-        server.stop();
-        assert!(!path.exists(), "it is removed at an orderly stop");
-    }
 }
 
 #[test]
@@ -179,17 +153,6 @@ fn a_stale_socket_is_replaced_only_when_asked_for() {
     let server = Local::start(options(&path, 1, Stale::Replace));
     serves(&path);
     server.stop();
-    // What a killed process leaves.
-    let url = format!("--Kestrel:Endpoints:A:Url=http://unix:{}", path.display());
-    let arguments = [url.as_str(), "--Kestrel:Endpoints:A:ReplaceStaleSocket=true"];
-    let mut killed = Process::stannel(&arguments);
-    killed.url();
-    drop(killed);
-    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
-    let mut server = Process::stannel(&arguments);
-    server.url();
-    serves(&path);
-    server.stop();
 }
 
 #[test]
@@ -272,51 +235,19 @@ fn of_servers_that_replace_a_stale_socket_together_one_serves() {
 }
 
 #[test]
-fn of_processes_that_replace_a_stale_socket_together_one_serves() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s");
-    let url = format!("--Kestrel:Endpoints:A:Url=http://unix:{}", path.display());
-    let arguments = [url.as_str(), "--Kestrel:Endpoints:A:ReplaceStaleSocket=true"];
-    for _ in 0..4 {
-        leave_stale(&path);
-        let processes: Vec<Process> = (0..8).map(|_| Process::stannel(&arguments)).collect();
-        let mut serving = Vec::new();
-        for mut process in processes {
-            match process.try_url() {
-                Some(_) => serving.push(process),
-                None => {
-                    assert_eq!(process.exit_code(), Some(1));
-                    let errors = process.errors();
-                    assert!(errors.contains("address in use"), "{errors}");
-                }
-            }
-        }
-        assert_eq!(serving.len(), 1);
-        serves(&path);
-        serving.remove(0).stop();
-        assert!(!path.exists());
-    }
-}
-
-#[test]
-fn abstract_sockets_have_no_file() {
-    let folder = tempfile::tempdir().unwrap();
+fn an_abstract_socket_is_gone_with_its_server() {
     let name = format!("stannel-test-{}", std::process::id());
     let url = format!("http://unix:@{name}");
-    let argument = format!("--urls={url}");
-    let mut server = Process::stannel_in(folder.path(), &[&argument]);
-    assert_eq!(server.url(), url);
     let address = SocketAddr::from_abstract_name(&name).unwrap();
-    let response = ask_over_unix(UnixStream::connect_addr(&address).unwrap());
-    assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-
     let mut options = ServerOptions::default();
     options.listen_url(&url).unwrap();
+    let server = Local::start(options.clone());
+    assert_eq!(server.addresses[0].to_string(), url);
+    let response = ask_over_unix(UnixStream::connect_addr(&address).unwrap());
+    assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
     match bind(options.clone()) {
-        Err(BindError::AddressInUse { endpoint, owner }) => {
+        Err(BindError::AddressInUse { endpoint, .. }) => {
             assert!(endpoint.starts_with(&format!("{url} ")), "{endpoint}");
-            assert_eq!(owner, Some(format!("stannel (process {})", server.id())));
         }
         other => panic!("{other:?}"),
     }
