@@ -98,8 +98,9 @@ impl Follower {
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
         }
-        if options.limits != self.options.limits {
-            self.change_limits(&options);
+        let is_header_new = options.add_server_header != self.options.add_server_header;
+        if is_header_new || options.limits != self.options.limits {
+            self.change_options(&options);
         }
         self.options = options;
         let is_configured =
@@ -108,20 +109,21 @@ impl Follower {
         Ok(self.serve(wanted))
     }
 
-    fn change_limits(&self, options: &ServerOptions) {
+    fn change_options(&self, options: &ServerOptions) {
         let limits = Arc::new(options.limits.clone());
         let (connections, upgraded) = (
             Places::new(limits.max_concurrent_connections),
             Places::new(limits.max_concurrent_upgraded_connections),
         );
         for worker in &self.workers {
-            worker.post(Command::Limits {
+            worker.post(Command::Options {
+                add_server_header: options.add_server_header,
                 limits: Arc::clone(&limits),
                 connections: connections.clone(),
                 upgraded: upgraded.clone(),
             });
         }
-        log::info!(target: "stannel", "new connections have the new limits");
+        log::info!(target: "stannel", "new connections have the new options");
     }
 
     /// Serves these endpoints of the configuration and no others.
