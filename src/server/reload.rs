@@ -93,7 +93,8 @@ impl Follower {
         };
         // Before they are read: what is written meanwhile is a change.
         self.read = configuration.fingerprint();
-        let options = self.options.follow(&configuration.reload()?)?;
+        let newer = configuration.reload()?;
+        let options = self.options.follow(&newer)?;
         let plan = options.plan()?;
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
@@ -103,6 +104,7 @@ impl Follower {
             self.change_options(&options);
         }
         self.options = options;
+        self.options.tell_reloaded(&newer);
         let is_configured =
             |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
         let wanted = plan.endpoints().iter().filter(is_configured).cloned().collect();
