@@ -119,6 +119,23 @@ fn addresses_that_do_not_overlap_share_a_port() {
     }
 }
 
+#[test]
+fn any_takes_both_families_and_an_address_only_its_own() {
+    if !has_ipv6() {
+        return;
+    }
+    let urls = ["http://*:0", "http://0.0.0.0:0", "http://[::]:0", "http://[::1]:0"];
+    let server = Local::start(options(2, &urls));
+    let expected = [(true, true), (true, false), (true, true), (false, true)];
+    for (address, expected) in server.addresses.iter().zip(expected) {
+        let port = address.port().unwrap();
+        let reach = |ip: IpAddr| TcpStream::connect(SocketAddr::new(ip, port)).is_ok();
+        let reached = (reach(Ipv4Addr::LOCALHOST.into()), reach(Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(reached, expected, "{address}");
+    }
+    server.stop();
+}
+
 /// `0.0.0.0` and IPv6 alone are no overlap either.
 #[test]
 fn any_ipv4_address_leaves_ipv6_alone() {

@@ -226,10 +226,14 @@ fn of_servers_that_replace_a_stale_socket_together_one_serves() {
         for error in results.iter().filter_map(|result| result.as_ref().err()) {
             assert!(matches!(error, BindError::AddressInUse { .. }), "{error}");
         }
-        let bound = results.iter().filter(|result| result.is_ok()).count();
-        assert_eq!(bound, 1, "round {round}");
-        UnixStream::connect(&path).unwrap();
-        drop(results);
+        let mut bound: Vec<BoundServer> = results.into_iter().flatten().collect();
+        assert_eq!(bound.len(), 1, "round {round}");
+        let server = bound.remove(0);
+        let handle = server.handle();
+        let running = thread::spawn(move || server.run());
+        serves(&path);
+        handle.shutdown();
+        running.join().unwrap().unwrap();
         assert!(!path.exists());
     }
 }
