@@ -5,6 +5,9 @@ mod client;
 #[path = "support/local.rs"]
 mod local;
 #[cfg(feature = "config")]
+#[path = "support/ports.rs"]
+mod ports;
+#[cfg(feature = "config")]
 #[path = "support/reload.rs"]
 mod reload;
 #[path = "support/site.rs"]
@@ -139,7 +142,7 @@ fn changes_count_for_the_next_request_of_open_connections() {
 #[cfg(feature = "config")]
 #[test]
 fn a_running_server_follows_its_configuration() {
-    let [port] = reload::free_ports();
+    let [port] = ports::free_ports();
     let configuration = |hosts: &str| {
         format!(
             "{{ \"AllowedHosts\": \"{hosts}\", \"Kestrel\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://127.0.0.1:{port}\" }} }} }} }}"

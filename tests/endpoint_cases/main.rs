@@ -13,6 +13,8 @@ mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/reload.rs"]
 mod support;
 
