@@ -45,6 +45,12 @@ fn file_at(path: &Path) -> io::Result<(u64, u64)> {
 
 pub(super) fn bind_path(endpoint: &ListenOptions, path: &Path, workers: usize) -> Result<Bound, BindError> {
     let refused = |error| endpoint.refused(endpoint.binding(), error);
+    // Between `bind` and `listen` a socket looks like one that nobody listens on: whoever replaces others must know that
+    // nobody is at that point.
+    let starting = Starting::on(path);
+    if endpoint.replace_stale_socket && starting.is_err() {
+        return Err(refused(io::ErrorKind::AddrInUse.into()));
+    }
     let socket = match bind(path, endpoint.socket_mode) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && endpoint.replace_stale_socket => {
             remove_if_stale(path).map_err(refused)?;
@@ -52,6 +58,7 @@ pub(super) fn bind_path(endpoint: &ListenOptions, path: &Path, workers: usize) -
         }
         other => other,
     };
+    drop(starting);
     let (socket, unix_path) = socket.map_err(refused)?;
     let listeners = share_unix(socket, workers).map_err(refused)?;
     Ok(Bound {
@@ -60,6 +67,26 @@ pub(super) fn bind_path(endpoint: &ListenOptions, path: &Path, workers: usize) -
         listeners,
         unix_path: Some(unix_path),
     })
+}
+
+/// While it is held, no other process replaces the socket at that path. A name in the abstract name space: it goes with the
+/// process, whatever becomes of that, and leaves no file behind.
+struct Starting {
+    _held: std::os::unix::net::UnixListener,
+}
+
+impl Starting {
+    fn on(path: &Path) -> io::Result<Self> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        use std::os::linux::net::SocketAddrExt;
+        // The name has to be short, and the same in every process.
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        let name = format!("stannel-start-{:016x}", hasher.finish());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+        let held = std::os::unix::net::UnixListener::bind_addr(&address)?;
+        Ok(Self { _held: held })
+    }
 }
 
 /// Nobody can connect before `listen`, so the rights are set before the first connection.
