@@ -350,3 +350,8 @@ pub use http::{Method, StatusCode, Version, header};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// And those for users of Kestrel.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/kestrel.md")]
+struct KestrelExamples;
