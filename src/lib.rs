@@ -355,3 +355,8 @@ struct ReadmeExamples;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/kestrel.md")]
 struct KestrelExamples;
+
+/// And those for systemd.
+#[cfg(all(doctest, feature = "systemd"))]
+#[doc = include_str!("../docs/systemd.md")]
+struct SystemdExamples;
