@@ -65,7 +65,7 @@
 //! |---|---|
 //! | [`Server`], [`BoundServer`] | options and a handler for each worker; then open sockets that wait for `run` |
 //! | [`Handler`] | your code; a trait with one method, or any function of the same shape |
-//! | [`Request`], [`Headers`] | method, target, path, fields, peer |
+//! | [`Request`], [`Headers`] | method, target, path, fields, peer, client |
 //! | [`Exchange`], [`ResponseHead`], [`Outcome`] | the right to answer once; a response with its fields; the proof |
 //! | [`BodySink`], [`BodySource`], [`BodyPipe`], [`Flow`], [`Progress`] | bodies that come or go piece by piece |
 //! | [`Responder`], [`Waker`] | answers and wake-ups from other threads |
@@ -73,7 +73,7 @@
 //! | [`ServerOptions`], [`ListenOptions`], [`Limits`], [`MinDataRate`] | where to listen, and every limit with its default |
 //! | [`Configuration`] | the same from the command line |
 //! | [`ServerHandle`], [`Metrics`], [`Observer`] | stop and watch, from any thread |
-//! | [`middleware`] | handlers that are here already: files, a welcome page |
+//! | [`middleware`] | handlers that are here already: files, a welcome page, allowed hosts, the client behind a proxy |
 //! | [`connection`], [`http1`], [`timer`] | the core, for whoever drives it without a server |
 //!
 //! # Bodies in
@@ -320,6 +320,7 @@ pub mod http1;
 mod mailbox;
 pub mod middleware;
 mod places;
+mod punycode;
 mod server;
 #[cfg(feature = "systemd")]
 pub mod systemd;

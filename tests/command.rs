@@ -9,6 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::thread;
+#[cfg(feature = "config")]
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A running command; it is killed when the test ends before it does.
@@ -225,6 +227,10 @@ fn a_failure_at_start_is_three_lines_at_most_and_exit_code_1() {
             &["--Kestrel:Limits:MaxRequestLineSize=0"],
             "Kestrel:Limits: max_request_line_size must be greater than zero",
         ),
+        (
+            &["--ForwardedHeaders:KnownProxies:0=10.0.0.300"],
+            "ForwardedHeaders:KnownProxies:0=10.0.0.300 on the command line: expected an IP address, or unix",
+        ),
         (&[&taken_url], ""),
         (&["--urls=http://unix:/folder/that/is/not/there/socket"], ""),
     ];
@@ -246,6 +252,54 @@ fn unknown_settings_are_warned_of() {
         server.errors(),
         "stannel: warning: unknown key verbosity on the command line; it is ignored\n\
          stannel: warning: unknown key Kestrel:Limits:KeepAliveTimeot on the command line; did you mean Kestrel:Limits:KeepAliveTimeout?\n"
+    );
+}
+
+#[test]
+fn only_allowed_hosts_are_served() {
+    let mut server = Running::start(&[ANY_PORT, "--AllowedHosts=h;localhost:80"]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 200 "));
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(
+        server.errors(),
+        "stannel: warning: AllowedHosts on the command line: localhost:80 matches no host; leave out the port\n"
+    );
+    let mut server = Running::start(&[ANY_PORT, "--AllowedHosts=example.com"]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 400 "));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn allowed_hosts_are_read_anew() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("appsettings.json");
+    fs::write(&file, r#"{ "AllowedHosts": "h" }"#).unwrap();
+    let mut server = Running::start(&[ANY_PORT, "--contentRoot", folder.path().to_str().unwrap()]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 200 "));
+    let other = folder.path().join("other.json");
+    fs::write(
+        &other,
+        r#"{ "AllowedHosts": "other", "ForwardedHeaders": { "Headers": "For" } }"#,
+    )
+    .unwrap();
+    fs::rename(&other, &file).unwrap();
+    server.signal("HUP");
+    let began = Instant::now();
+    while !get(&address, "/").starts_with("HTTP/1.1 400 ") {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is not read");
+        thread::yield_now();
+    }
+    assert_eq!(server.stop(), Some(0));
+    // More than one line only where the change was found before the signal came.
+    let errors = server.errors();
+    let line = "stannel: warning: ForwardedHeaders has changed; that takes a restart";
+    assert!(
+        !errors.is_empty() && errors.lines().all(|told| told == line),
+        "{errors}"
     );
 }
 

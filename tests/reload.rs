@@ -237,6 +237,27 @@ fn limits_count_for_new_connections() {
 }
 
 #[test]
+fn the_server_field_comes_and_goes_with_new_connections() {
+    let [port] = free_ports();
+    let with = |field: bool| {
+        format!(
+            "{{ \"Kestrel\": {{ \"AddServerHeader\": {field}, \"Endpoints\": {{ \"A\": {{ \"Url\": \"{}\" }} }} }} }}",
+            url(port)
+        )
+    };
+    let server = Following::start(&with(true), |options| options.workers = "1".parse().ok(), hello);
+    let has_field = |client: &mut Client| client.get("/").head.contains("\r\nServer: stannel\r\n");
+    let mut before = Client::connect(on(port));
+    assert!(has_field(&mut before));
+    server.reload(&with(false));
+    let mut after = Client::connect(on(port));
+    for _ in 0..3 {
+        assert!(!has_field(&mut after));
+        assert!(has_field(&mut before));
+    }
+}
+
+#[test]
 fn what_runs_on_a_removed_endpoint_may_end() {
     let [a, b] = free_ports();
     let (go, wait) = std::sync::mpsc::channel::<()>();

@@ -90,6 +90,8 @@ const RULES: &[Rule] = &[
             ("std::fs::set_permissions", "src/server/"),
             ("std::fs::Permissions", "src/server/"),
             ("std::fs::remove_file", "src/server/"),
+            ("std::fs::rename", "src/server/"),
+            ("std::fs::hard_link", "src/server/"),
         ],
         tests: Tests::Exempt,
     },

@@ -32,12 +32,13 @@ impl Worker<'_> {
                     // Nobody waits any longer, if it took too long.
                     let _ = done.send(());
                 }
-                Command::Limits {
+                Command::Options {
                     limits,
+                    add_server_header,
                     connections,
                     upgraded,
                 } => {
-                    self.engine.set_limits(limits);
+                    self.engine.set_options(limits, add_server_header);
                     self.engine.set_upgraded(upgraded);
                     self.connections = connections;
                 }

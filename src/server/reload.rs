@@ -93,35 +93,39 @@ impl Follower {
         };
         // Before they are read: what is written meanwhile is a change.
         self.read = configuration.fingerprint();
-        let options = self.options.follow(&configuration.reload()?)?;
+        let newer = configuration.reload()?;
+        let options = self.options.follow(&newer)?;
         let plan = options.plan()?;
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
         }
-        if options.limits != self.options.limits {
-            self.change_limits(&options);
+        let is_header_new = options.add_server_header != self.options.add_server_header;
+        if is_header_new || options.limits != self.options.limits {
+            self.change_options(&options);
         }
         self.options = options;
+        self.options.tell_reloaded(&newer);
         let is_configured =
             |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
         let wanted = plan.endpoints().iter().filter(is_configured).cloned().collect();
         Ok(self.serve(wanted))
     }
 
-    fn change_limits(&self, options: &ServerOptions) {
+    fn change_options(&self, options: &ServerOptions) {
         let limits = Arc::new(options.limits.clone());
         let (connections, upgraded) = (
             Places::new(limits.max_concurrent_connections),
             Places::new(limits.max_concurrent_upgraded_connections),
         );
         for worker in &self.workers {
-            worker.post(Command::Limits {
+            worker.post(Command::Options {
+                add_server_header: options.add_server_header,
                 limits: Arc::clone(&limits),
                 connections: connections.clone(),
                 upgraded: upgraded.clone(),
             });
         }
-        log::info!(target: "stannel", "new connections have the new limits");
+        log::info!(target: "stannel", "new connections have the new options");
     }
 
     /// Serves these endpoints of the configuration and no others.

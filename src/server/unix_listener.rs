@@ -77,17 +77,29 @@ fn bind(path: &Path, mode: Option<u32>) -> io::Result<(std::os::unix::net::UnixL
     Ok((socket.into(), unix_path))
 }
 
-/// Removes a socket on which nobody listens. A file of any other kind stays, and so does a socket that is put there while
-/// this one is looked at.
+/// Removes a socket on which nobody listens. A file of any other kind stays.
+///
+/// Somebody else may replace it at the same time. So it is moved away first, which takes exactly one file, and looked at
+/// there: a socket that is not the one that was stale goes back.
 fn remove_if_stale(path: &Path) -> io::Result<()> {
+    let in_use = || io::Error::from(io::ErrorKind::AddrInUse);
     let file = file_at(path)?;
     let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
     let is_refused =
         || matches!(UnixStream::connect(path), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
-    if is_socket && is_refused() && file_at(path)? == file {
-        return std::fs::remove_file(path);
+    if !is_socket || !is_refused() {
+        return Err(in_use());
     }
-    Err(io::ErrorKind::AddrInUse.into())
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".stale-{}", std::process::id()));
+    std::fs::rename(path, &aside)?;
+    if file_at(Path::new(&aside))? != file {
+        // A link does not replace what may be there by now.
+        std::fs::hard_link(&aside, path)?;
+        std::fs::remove_file(&aside)?;
+        return Err(in_use());
+    }
+    std::fs::remove_file(&aside)
 }
 
 pub(super) fn bind_abstract(endpoint: &ListenOptions, name: &str, workers: usize) -> Result<Bound, BindError> {
