@@ -80,7 +80,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 /// The paths of the crate that a quoted text names: `Type::member`, `Type`, `member`. Texts of other kinds (keys, URLs,
 /// arguments, log targets) name none.
 fn path(quoted: &str) -> Option<Vec<&str>> {
-    let path = quoted.trim_end_matches("(…)");
+    let path = quoted.split('(').next().unwrap_or_default();
     let is_name = |name: &str| {
         !name.is_empty()
             && name
@@ -91,8 +91,8 @@ fn path(quoted: &str) -> Option<Vec<&str>> {
     segments.iter().all(|name| is_name(name)).then_some(segments)
 }
 
-/// Texts that are no names of the crate: a value, crates and log targets, keys of the configuration.
-const OTHERS: [&str; 10] = [
+/// Texts that are no names of the crate: a value, crates and log targets, keys of the configuration and what they say.
+const OTHERS: [&str; 11] = [
     "None",
     "default",
     "log",
@@ -103,6 +103,7 @@ const OTHERS: [&str; 10] = [
     "AddServerHeader",
     "Workers",
     "SslProtocols",
+    "unix",
 ];
 
 /// What is named in our column of the tables (the second one, and where it differs the last), and on lines of prose that
@@ -173,7 +174,7 @@ fn declarations_are_found() {
 #[test]
 fn names_are_found() {
     let page =
-        "| `X` | `A::b`, `c`, `http://d`, `--e` |\ntext `F` and `G::h(…)`\n## Where it differs\n| i | `J` | `k` |";
+        "| `X` | `A::b`, `c(d, e)`, `http://d`, `--e` |\ntext `F` and `G::h()`\n## Where it differs\n| i | `J` | `k` |";
     let names: Vec<&str> = names(page).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["A", "b", "c", "G", "h", "k"]);
 }
