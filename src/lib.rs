@@ -351,3 +351,13 @@ pub use http::{Method, StatusCode, Version, header};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// And those for users of Kestrel.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/kestrel.md")]
+struct KestrelExamples;
+
+/// And those for systemd.
+#[cfg(all(doctest, feature = "systemd"))]
+#[doc = include_str!("../docs/systemd.md")]
+struct SystemdExamples;
