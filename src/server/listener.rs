@@ -153,7 +153,7 @@ pub(super) fn bind_endpoint(
         (Ok(None), Binding::Unix(path)) => bind_path(endpoint, path, workers),
         (Ok(None), Binding::UnixAbstract(name)) => bind_abstract(endpoint, name, workers),
         (Ok(None), Binding::Handle(handle)) => {
-            take_over(handle, workers).map_err(|error| endpoint.refused(endpoint.binding(), error))
+            take_over(handle, endpoint, workers, limits).map_err(|error| endpoint.refused(endpoint.binding(), error))
         }
         (Ok(None), Binding::Address(_) | Binding::AnyIp(_) | Binding::Localhost(_)) => unreachable!("they are TCP"),
     };
@@ -190,11 +190,12 @@ pub(super) struct Bound {
 }
 
 /// A socket that is bound already: its own address tells what it is. It is not ours to close or, as a file, to remove.
-fn take_over(handle: &SocketHandle, workers: usize) -> io::Result<Bound> {
+fn take_over(handle: &SocketHandle, endpoint: &ListenOptions, workers: usize, limits: &Limits) -> io::Result<Bound> {
     let socket = socket2::Socket::from(handle.descriptor().try_clone()?);
     let address = socket.local_addr()?;
     socket.listen(BACKLOG)?;
     if let Some(address) = address.as_socket() {
+        set_inherited(&socket, endpoint, limits)?;
         let listener = std::net::TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         let share = |worker| Ok((worker, Listener::Tcp(TcpListener::from_std(listener.try_clone()?))));
@@ -273,13 +274,51 @@ fn tcp_socket(
     if port == Port::Shared {
         socket.set_reuse_port(true)?;
     }
+    set_inherited(&socket, endpoint, limits)?;
+    socket.bind(&target.address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// What accepted sockets have from the listening one.
+fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, limits: &Limits) -> io::Result<()> {
     // Without it pipelined responses stall for 40 ms.
     socket.set_tcp_nodelay(endpoint.no_delay)?;
     if let Some(stall) = limits.response_stall_timeout {
         socket.set_tcp_user_timeout(Some(stall))?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     }
-    socket.bind(&target.address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bind_endpoint;
+    use crate::endpoint::{ServerOptions, SocketHandle};
+    use crate::server::listener::Listener;
+    use socket2::SockRef;
+    use std::net::Ipv4Addr;
+
+    /// Accepted sockets inherit it, those of a descriptor that was handed over too.
+    #[test]
+    fn no_delay_is_the_listening_sockets() {
+        for no_delay in [true, false] {
+            let handed_over = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut options = ServerOptions::default();
+            options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
+            options.listen(Ipv4Addr::LOCALHOST, 0);
+            options.listen_handle(SocketHandle::new(handed_over));
+            for endpoint in options.endpoints() {
+                let bound = bind_endpoint(endpoint, 2, &options.limits).unwrap();
+                assert_eq!(bound.listeners.len(), 2);
+                for (_, listener) in &bound.listeners {
+                    let Listener::Tcp(listener) = listener else {
+                        panic!("it is TCP")
+                    };
+                    assert_eq!(SockRef::from(listener).tcp_nodelay().unwrap(), no_delay, "{endpoint}");
+                    assert!(SockRef::from(listener).tcp_user_timeout().unwrap().is_some());
+                }
+            }
+        }
+    }
 }
