@@ -470,3 +470,36 @@ fn all_settings_are_printed_with_their_places() {
     assert!(out.contains("Kestrel:Certificates:Default:Password = *** ("), "{out}");
     assert!(!out.contains("secret"), "{out}");
 }
+
+#[test]
+fn the_log_tells_who_a_proxy_speaks_for() {
+    let arguments = [
+        ANY_PORT,
+        "--ForwardedHeaders:Headers=For,Proto,Host",
+        "--ForwardedHeaders:KnownProxies:0=127.0.0.1",
+    ];
+    let mut command = stannel(&arguments);
+    let mut child = command
+        .env("STANNEL_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut server = Running {
+        stdout: BufReader::new(child.stdout.take().unwrap()),
+        stderr: child.stderr.take().unwrap(),
+        child,
+    };
+    let address = server.address();
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+    let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    write!(stream, "GET / HTTP/1.0\r\n{fields}\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert_eq!(server.stop(), Some(0));
+    let errors = server.errors();
+    let told = errors.lines().any(|line| {
+        line.contains(" by 127.0.0.1:") && line.ends_with("is one of 192.0.2.7:0: https for the host shop.example")
+    });
+    assert!(told, "{errors}");
+}

@@ -307,6 +307,58 @@ fn what_never_ends_on_a_removed_endpoint_is_reset() {
     assert!(begin.elapsed() >= Duration::from_secs(5));
 }
 
+/// What is retired for one endpoint must not meet the connections of another that has its place among the counters.
+#[test]
+fn connections_of_endpoints_that_changed_live_on() {
+    let [a, b, c] = free_ports();
+    let with = |own: u32, last: &str| {
+        format!(
+            "{{ \"Kestrel\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"{}\", \"Own\": {own} }}, \
+             \"B\": {{ \"Url\": \"{}\", \"Own\": {own} }} {last} }} }} }}",
+            url(a),
+            url(b)
+        )
+    };
+    let witness = format!(", \"C\": {{ \"Url\": \"{}\" }}", url(c));
+    let server = Following::start(&with(0, &witness), |options| options.workers = "1".parse().ok(), hello);
+    // It is reset when the five seconds are over that old connections have.
+    let silent = Client::connect(on(c));
+    wait_until("the connection", || {
+        server.handle().metrics().total().active_connections == 1
+    });
+    assert_eq!(server.reload(&with(1, "")).started.len(), 2);
+    let mut clients = [Client::connect(on(a)), Client::connect(on(b))];
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let mut byte = [0];
+    assert!(std::io::Read::read(&mut silent.stream(), &mut byte).is_err());
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_unix_socket_that_loses_its_mode_is_made_anew() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let with = |key: &str| {
+        format!(
+            "{{ \"Kestrel\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://unix:{}\"{key} }} }} }} }}",
+            path.display()
+        )
+    };
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let server = Following::start(&with(""), |_| (), hello);
+    let by_umask = mode();
+    server.reload(&with(", \"SocketMode\": \"0600\""));
+    assert_eq!(mode(), 0o600);
+    assert_eq!(server.reload(&with("")).started.len(), 1);
+    assert_eq!(mode(), by_umask);
+    assert!(UnixStream::connect(&path).is_ok());
+}
+
 #[test]
 fn reloads_under_load_cost_no_request() {
     const CLIENTS: usize = 64;

@@ -228,6 +228,11 @@ impl Connection {
         }
     }
 
+    /// Whether its endpoint is no more, or has new options since.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
+    }
+
     /// The index of its endpoint.
     #[must_use]
     pub fn endpoint(&self) -> u16 {

@@ -113,7 +113,10 @@ impl Worker<'_> {
         self.retired.retain(|(_, until)| !is_over(*until));
         for endpoint in over {
             for key in self.keys_of(endpoint) {
-                self.work_after(key, |turn| turn.on_shutdown_timeout());
+                // By now the index may be another endpoint's.
+                if self.entries.get(key).is_some_and(|entry| entry.connection.is_retired()) {
+                    self.work_after(key, |turn| turn.on_shutdown_timeout());
+                }
             }
         }
     }

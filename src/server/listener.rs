@@ -205,7 +205,7 @@ fn take_over(handle: &SocketHandle, endpoint: &ListenOptions, workers: usize, li
         return Err(is_not("it is not bound"));
     }
     if let Some(address) = address.as_socket() {
-        set_options(&socket, endpoint, limits)?;
+        set_inherited(&socket, endpoint, limits)?;
         socket.listen(BACKLOG)?;
         let listener = std::net::TcpListener::from(socket);
         listener.set_nonblocking(true)?;
@@ -283,14 +283,14 @@ fn tcp_socket(
     if port == Port::Shared {
         socket.set_reuse_port(true)?;
     }
-    set_options(&socket, endpoint, limits)?;
+    set_inherited(&socket, endpoint, limits)?;
     socket.bind(&target.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }
 
-/// Accepted sockets inherit them, which saves calls for each.
-fn set_options(socket: &socket2::Socket, endpoint: &ListenOptions, limits: &Limits) -> io::Result<()> {
+/// What accepted sockets have from the listening one, which saves calls for each.
+fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, limits: &Limits) -> io::Result<()> {
     // Without it pipelined responses stall for 40 ms.
     socket.set_tcp_nodelay(endpoint.no_delay)?;
     if let Some(stall) = limits.response_stall_timeout {
@@ -328,6 +328,27 @@ mod tests {
                 Ok((Socket::Tcp(stream), _)) => return stream,
                 Ok(_) => panic!("it is no TCP connection"),
                 Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[test]
+    fn the_sockets_of_all_workers_are_alike() {
+        for (kind, listen) in KINDS {
+            for no_delay in [true, false] {
+                let mut options = ServerOptions::default();
+                options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
+                listen(&mut options);
+                let bound = bind_endpoint(&options.endpoints()[0], 2, &options.limits).unwrap();
+                assert_eq!(bound.listeners.len(), 2 * bound.address.socket_addrs().len());
+                for (_, listener) in &bound.listeners {
+                    let Listener::Tcp(listener) = listener else {
+                        panic!("it is TCP")
+                    };
+                    let socket = socket2::SockRef::from(listener);
+                    assert_eq!(socket.tcp_nodelay().unwrap(), no_delay, "{kind}");
+                    assert!(socket.tcp_user_timeout().unwrap().is_some(), "{kind}");
+                }
             }
         }
     }

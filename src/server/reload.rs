@@ -141,7 +141,9 @@ impl Follower {
             {
                 continue;
             }
-            let same_address = |served: &Served| served.options.binding() == endpoint.binding();
+            // The rights that the umask would have left are not known any more: such a file is made anew.
+            let keeps_rights = |served: &Served| served.options.socket_mode.is_none() || endpoint.socket_mode.is_some();
+            let same_address = |served: &Served| served.options.binding() == endpoint.binding() && keeps_rights(served);
             match gone.iter().position(same_address) {
                 Some(place) => self.replace(gone.swap_remove(place), endpoint, &mut outcome),
                 None => to_bind.push(endpoint),
@@ -205,7 +207,12 @@ impl Follower {
 
     /// Returns whether that is settled; if not, it may be tried again once others are closed.
     fn open(&mut self, endpoint: &ListenOptions, may_be_in_the_way: bool, outcome: &mut ReloadOutcome) -> bool {
-        match bind_endpoint(endpoint, self.workers.len(), &self.options.limits) {
+        let bound = if self.endpoints.has_room(1) {
+            bind_endpoint(endpoint, self.workers.len(), &self.options.limits)
+        } else {
+            Err(BindError::TooManyEndpoints)
+        };
+        match bound {
             Ok(bound) => {
                 outcome.started.push(bound.address.to_string());
                 self.add(endpoint.clone(), bound);

@@ -96,6 +96,14 @@ impl<H: Handler> ForwardedHeaders<H> {
             forwarded: Some(&forwarded),
             ..*request
         };
+        log::debug!(
+            target: "stannel",
+            "request {} by {peer} is one of {}: {} for the host {}",
+            request.id(),
+            request.client(),
+            request.scheme(),
+            request.host().unwrap_or("-")
+        );
         self.inner.handle(&request, exchange)
     }
 }
