@@ -11,6 +11,11 @@ use std::time::Duration;
 
 /// Hooks that are called on the loops' threads as things happen; they must be quick and never block.
 ///
+/// They see what the connection says: the peer is whoever opened it, and a request is as it came, before any handler. The
+/// client behind a proxy is what [`ForwardedHeaders`](crate::middleware::ForwardedHeaders) makes of it, for the handler
+/// inside alone ([`Request::client`](crate::Request::client)); a log of accesses that shall name it is a handler of its
+/// own between the two.
+///
 /// All workers share one observer, so what it counts needs atomics or locks of its own. A hook that panics ends its
 /// worker, and with it the server: unlike a handler's, its place is in the middle of the machine.
 ///

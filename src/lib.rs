@@ -5,9 +5,10 @@
 //! - Handlers without `async`: one function that answers at once, streams, takes a body, answers later from another
 //!   thread, or takes the connection over.
 //! - Limits, timeouts and data rates that are on from the start, under the names that users of Kestrel know.
+//! - Endpoints from code, files, environment and command line by Kestrel's rules; a running server follows changes.
 //! - TCP and Unix sockets, one worker per core, graceful stops, no `unsafe` code of its own. Linux only so far.
 //!
-//! TLS and configuration files are not in this version. HTTP/2, a router and compression are not planned.
+//! TLS is not in this version. HTTP/2, a router and compression are not planned.
 //!
 //! # A request's way
 //!
@@ -65,15 +66,16 @@
 //! |---|---|
 //! | [`Server`], [`BoundServer`] | options and a handler for each worker; then open sockets that wait for `run` |
 //! | [`Handler`] | your code; a trait with one method, or any function of the same shape |
-//! | [`Request`], [`Headers`] | method, target, path, fields, peer |
+//! | [`Request`], [`Headers`] | method, target, path, fields, peer, client |
 //! | [`Exchange`], [`ResponseHead`], [`Outcome`] | the right to answer once; a response with its fields; the proof |
 //! | [`BodySink`], [`BodySource`], [`BodyPipe`], [`Flow`], [`Progress`] | bodies that come or go piece by piece |
 //! | [`Responder`], [`Waker`] | answers and wake-ups from other threads |
 //! | [`Tunnel`], [`Upgrade`] | a connection after `101 Switching Protocols` |
 //! | [`ServerOptions`], [`ListenOptions`], [`Limits`], [`MinDataRate`] | where to listen, and every limit with its default |
-//! | [`Configuration`] | the same from the command line |
-//! | [`ServerHandle`], [`Metrics`], [`Observer`] | stop and watch, from any thread |
-//! | [`middleware`] | handlers that are here already: files, a welcome page |
+//! | [`Configuration`], [`ConfigurationLoader`] | the same from files, environment and command line |
+//! | [`EndpointPlan`] | what will be listened on, and why |
+//! | [`ServerHandle`], [`Metrics`], [`Observer`] | stop, reload and watch, from any thread |
+//! | [`middleware`] | handlers that are here already: files, a welcome page, allowed hosts, the client behind a proxy |
 //! | [`connection`], [`http1`], [`timer`] | the core, for whoever drives it without a server |
 //!
 //! # Bodies in
@@ -304,10 +306,12 @@
 //!
 //! | feature | default | what it switches |
 //! |---|---|---|
-//! | `signals` | yes | [`ServerOptions::handle_signals`] works: SIGTERM and SIGINT stop the server |
+//! | `config` | yes | JSON files as a source of settings |
+//! | `signals` | yes | [`ServerOptions::handle_signals`] works: SIGTERM and SIGINT stop the server, SIGHUP makes it reload |
+//! | `systemd` | yes | sockets of systemd's, and news for it |
 //!
 //! More is in the repository: `docs/ARCHITECTURE.md` (the map, the invariants, what is absent on purpose),
-//! `docs/configuration.md`, `docs/testing.md` and `docs/examples`.
+//! `docs/configuration.md`, `docs/kestrel.md`, `docs/systemd.md`, `docs/testing.md` and `docs/examples`.
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "tls", not(any(feature = "aws-lc-rs", feature = "ring"))))]
@@ -325,6 +329,7 @@ pub mod http1;
 mod mailbox;
 pub mod middleware;
 mod places;
+mod punycode;
 mod server;
 #[cfg(feature = "systemd")]
 pub mod systemd;
@@ -357,3 +362,13 @@ pub use http::{Method, StatusCode, Version, header};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+/// And those for users of Kestrel.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/kestrel.md")]
+struct KestrelExamples;
+
+/// And those for systemd.
+#[cfg(all(doctest, feature = "systemd"))]
+#[doc = include_str!("../docs/systemd.md")]
+struct SystemdExamples;

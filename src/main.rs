@@ -3,7 +3,9 @@
 
 mod stderr_log;
 
-use stannel::middleware::{StaticFiles, WelcomePage};
+use stannel::middleware::{
+    ForwardedHeaders, ForwardedHeadersOptions, HostFilter, HostFiltering, StaticFiles, WelcomePage,
+};
 use stannel::{Arguments, Configuration, Handler, Server, ServerOptions};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -98,7 +100,14 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "systemd")]
     options.use_systemd();
     options.strict_configuration = arguments.has_flag("--strict-config");
-    for warning in configuration.unknown_arguments(&["config"]) {
+    let front = Front::new(&configuration)?;
+    options.on_reload({
+        let front = front.clone();
+        move |newer| front.follow(newer)
+    });
+    let mut warnings = configuration.unknown_arguments(&["config"]);
+    warnings.extend(configuration.middleware_warnings());
+    for warning in warnings {
         if options.strict_configuration {
             return Err(format!("{warning} (an error because of --strict-config)").into());
         }
@@ -115,8 +124,43 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
         .map(|files| files.directory_listing(arguments.has_flag("--directory-listing")));
     match files {
         _ if checks_only => check(&options),
-        Some(files) => serve(options, move || files.clone()),
-        None => serve(options, || WelcomePage),
+        Some(files) => serve(options, move || front.before(files.clone())),
+        None => serve(options, move || front.before(WelcomePage)),
+    }
+}
+
+/// What stands before the handler.
+#[derive(Clone)]
+struct Front {
+    hosts: HostFilter,
+    forwarded: ForwardedHeadersOptions,
+}
+
+impl Front {
+    fn new(configuration: &Configuration) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            hosts: HostFilter::new(&configuration.host_filtering())?,
+            forwarded: configuration.forwarded_headers()?,
+        })
+    }
+
+    fn follow(&self, configuration: &Configuration) {
+        for warning in configuration.middleware_warnings() {
+            log::warn!(target: "stannel", "{warning}");
+        }
+        if let Err(error) = self.hosts.set(&configuration.host_filtering()) {
+            log::error!(target: "stannel", "AllowedHosts stays as it was: {error}");
+        }
+        match configuration.forwarded_headers() {
+            Ok(forwarded) if forwarded == self.forwarded => {}
+            Ok(_) => log::warn!(target: "stannel", "ForwardedHeaders has changed; that takes a restart"),
+            Err(error) => log::error!(target: "stannel", "{error}\nForwardedHeaders stays as it was"),
+        }
+    }
+
+    /// The hosts come first, as in ASP.NET Core: they are those of the Host field, whatever a proxy says of others.
+    fn before<H: Handler>(&self, handler: H) -> impl Handler + use<H> {
+        HostFiltering::new(&self.hosts, ForwardedHeaders::new(&self.forwarded, handler))
     }
 }
 

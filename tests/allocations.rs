@@ -4,7 +4,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use stannel::connection::{Connection, Engine, Fate};
-use stannel::{ConnectionInfo, Exchange, Method, Outcome, Peer, Request, ServerOptions, StatusCode, header};
+use stannel::middleware::{
+    ForwardedHeaders, ForwardedHeadersOptions, HostFilter, HostFiltering, HostFilteringOptions, XForwarded,
+};
+use stannel::{ConnectionInfo, Exchange, Handler, Method, Outcome, Peer, Request, ServerOptions, StatusCode, header};
 
 use requests::{BROWSER, TECHEMPOWER, post};
 
@@ -66,7 +69,11 @@ struct Loop {
 
 impl Loop {
     fn new() -> Self {
-        let engine = Engine::new(&ServerOptions::default(), || handler, || ());
+        Self::with(|| handler)
+    }
+
+    fn with<H: Handler + 'static>(factory: impl Fn() -> H + Send + Sync + 'static) -> Self {
+        let engine = Engine::new(&ServerOptions::default(), factory, || ());
         let connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
         Self { engine, connection }
     }
@@ -91,7 +98,11 @@ impl Loop {
 /// Allocations of 1000 turns with `input`, after a few that warm the loop up.
 #[track_caller]
 fn allocations(input: &str, requests: usize, ending: &[u8]) -> usize {
-    let mut one = Loop::new();
+    allocations_of(Loop::new(), input, requests, ending)
+}
+
+#[track_caller]
+fn allocations_of(mut one: Loop, input: &str, requests: usize, ending: &[u8]) -> usize {
     for _ in 0..10 {
         assert_eq!(one.turn(input.as_bytes(), ending), requests);
     }
@@ -129,6 +140,24 @@ fn a_body_that_came_with_its_head_allocates_nothing() {
     let post = post("/echo", &body);
     assert_eq!(allocations(&post, 1, body.as_bytes()), 0);
     assert_eq!(allocations(&post.repeat(8), 8, body.as_bytes()), 0);
+}
+
+/// Host filter and forwarded headers cost nothing where no proxy has spoken, and where one has that nobody knows.
+#[test]
+fn what_stands_before_the_handler_allocates_nothing() {
+    let mut hosts = HostFilteringOptions::default();
+    hosts.allowed_hosts = vec!["*.example.com".to_owned(), "server".to_owned()];
+    let filter = HostFilter::new(&hosts).unwrap();
+    let mut forwarded = ForwardedHeadersOptions::default();
+    forwarded.forwarded_headers = XForwarded::ALL;
+    let wrapped = || {
+        let (filter, forwarded) = (filter.clone(), forwarded.clone());
+        Loop::with(move || HostFiltering::new(&filter, ForwardedHeaders::new(&forwarded, handler)))
+    };
+    assert_eq!(allocations_of(wrapped(), TECHEMPOWER, 1, HELLO), 0);
+    assert_eq!(allocations_of(wrapped(), &BROWSER.repeat(16), 16, HELLO), 0);
+    let of_a_stranger = TECHEMPOWER.replace("Host", "X-Forwarded-For: 10.0.0.1\r\nHost");
+    assert_eq!(allocations_of(wrapped(), &of_a_stranger, 1, HELLO), 0);
 }
 
 /// A head that comes in two reads costs its connection a small buffer and a larger one to read on, and nothing else.

@@ -9,6 +9,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::thread;
+#[cfg(feature = "config")]
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A running command; it is killed when the test ends before it does.
@@ -225,6 +227,10 @@ fn a_failure_at_start_is_three_lines_at_most_and_exit_code_1() {
             &["--Kestrel:Limits:MaxRequestLineSize=0"],
             "Kestrel:Limits: max_request_line_size must be greater than zero",
         ),
+        (
+            &["--ForwardedHeaders:KnownProxies:0=10.0.0.300"],
+            "ForwardedHeaders:KnownProxies:0=10.0.0.300 on the command line: expected an IP address, or unix",
+        ),
         (&[&taken_url], ""),
         (&["--urls=http://unix:/folder/that/is/not/there/socket"], ""),
     ];
@@ -246,6 +252,54 @@ fn unknown_settings_are_warned_of() {
         server.errors(),
         "stannel: warning: unknown key verbosity on the command line; it is ignored\n\
          stannel: warning: unknown key Kestrel:Limits:KeepAliveTimeot on the command line; did you mean Kestrel:Limits:KeepAliveTimeout?\n"
+    );
+}
+
+#[test]
+fn only_allowed_hosts_are_served() {
+    let mut server = Running::start(&[ANY_PORT, "--AllowedHosts=h;localhost:80"]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 200 "));
+    assert_eq!(server.stop(), Some(0));
+    assert_eq!(
+        server.errors(),
+        "stannel: warning: AllowedHosts on the command line: localhost:80 matches no host; leave out the port\n"
+    );
+    let mut server = Running::start(&[ANY_PORT, "--AllowedHosts=example.com"]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 400 "));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[cfg(feature = "config")]
+#[test]
+fn allowed_hosts_are_read_anew() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("appsettings.json");
+    fs::write(&file, r#"{ "AllowedHosts": "h" }"#).unwrap();
+    let mut server = Running::start(&[ANY_PORT, "--contentRoot", folder.path().to_str().unwrap()]);
+    let address = server.address();
+    assert!(get(&address, "/").starts_with("HTTP/1.1 200 "));
+    let other = folder.path().join("other.json");
+    fs::write(
+        &other,
+        r#"{ "AllowedHosts": "other", "ForwardedHeaders": { "Headers": "For" } }"#,
+    )
+    .unwrap();
+    fs::rename(&other, &file).unwrap();
+    server.signal("HUP");
+    let began = Instant::now();
+    while !get(&address, "/").starts_with("HTTP/1.1 400 ") {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is not read");
+        thread::yield_now();
+    }
+    assert_eq!(server.stop(), Some(0));
+    // More than one line only where the change was found before the signal came.
+    let errors = server.errors();
+    let line = "stannel: warning: ForwardedHeaders has changed; that takes a restart";
+    assert!(
+        !errors.is_empty() && errors.lines().all(|told| told == line),
+        "{errors}"
     );
 }
 
@@ -415,4 +469,37 @@ fn all_settings_are_printed_with_their_places() {
     assert!(lines.contains(&told.as_str()), "{out}");
     assert!(out.contains("Kestrel:Certificates:Default:Password = *** ("), "{out}");
     assert!(!out.contains("secret"), "{out}");
+}
+
+#[test]
+fn the_log_tells_who_a_proxy_speaks_for() {
+    let arguments = [
+        ANY_PORT,
+        "--ForwardedHeaders:Headers=For,Proto,Host",
+        "--ForwardedHeaders:KnownProxies:0=127.0.0.1",
+    ];
+    let mut command = stannel(&arguments);
+    let mut child = command
+        .env("STANNEL_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut server = Running {
+        stdout: BufReader::new(child.stdout.take().unwrap()),
+        stderr: child.stderr.take().unwrap(),
+        child,
+    };
+    let address = server.address();
+    let mut stream = TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
+    let fields = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    write!(stream, "GET / HTTP/1.0\r\n{fields}\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert_eq!(server.stop(), Some(0));
+    let errors = server.errors();
+    let told = errors.lines().any(|line| {
+        line.contains(" by 127.0.0.1:") && line.ends_with("is one of 192.0.2.7:0: https for the host shop.example")
+    });
+    assert!(told, "{errors}");
 }

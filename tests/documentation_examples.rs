@@ -4,14 +4,20 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/reload.rs"]
 mod support;
 
 use client::Client;
-use stannel::{CertificateSource, Configuration, EndpointPlan, Server, ServerOptions, SslProtocols, StoreLocation};
+use ports::free_ports;
+use stannel::{
+    CertificateSource, Configuration, ConfigurationError, EndpointPlan, Server, ServerOptions, SslProtocols,
+    StoreLocation,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use support::{free_ports, hello};
+use support::hello;
 
 /// Serves what the options say and gets every TCP address; the lines that a program would print.
 fn serve(options: ServerOptions) -> Vec<String> {
@@ -160,6 +166,75 @@ fn the_file_with_five_endpoints() {
     );
 }
 
+fn plan_of(text: &str) -> Result<EndpointPlan, ConfigurationError> {
+    let builder = Configuration::builder().add_json_text("appsettings.json", text);
+    builder.build()?.server_options()?.plan()
+}
+
+#[test]
+fn the_default_certificate_may_come_from_a_store() {
+    let text = r#"{ "Kestrel": {
+      "Endpoints": { "Https": { "Url": "https://localhost:5003" } },
+      "Certificates": { "Default": { "Subject": "stored.test", "Store": "My", "Location": "CurrentUser" } }
+    } }"#;
+    let plan = plan_of(text).unwrap();
+    let https = plan.endpoints()[0].https().unwrap();
+    assert_eq!(
+        https.server_certificate,
+        Some(CertificateSource::Store {
+            subject: "stored.test".to_owned(),
+            store: "My".to_owned(),
+            location: StoreLocation::CurrentUser,
+            allow_invalid: false,
+        })
+    );
+    // A path and a store exclude each other.
+    let both = text.replace("\"Subject\"", "\"Path\": \"default.pfx\", \"Subject\"");
+    let error = plan_of(&both).unwrap_err().to_string();
+    assert!(error.contains("Certificates:Default"), "{error}");
+}
+
+/// `Endpoint("HTTPS", …)` in code supplements the endpoint of the file, in whatever case its name is.
+#[test]
+fn a_callback_by_name_sees_the_certificate_and_has_the_last_word() {
+    let text = r#"{ "Kestrel": { "Endpoints": { "Https": {
+      "Url": "https://*:5004",
+      "SslProtocols": ["Tls12", "Tls13"],
+      "Certificate": { "Path": "wildcard.pfx", "Password": "wildcard-password" }
+    } } } }"#;
+    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+    let mut options = configuration.server_options().unwrap();
+    options.loader_mut().unwrap().endpoint("HTTPS", |endpoint| {
+        assert!(endpoint.is_https());
+        let https = endpoint.https_options().unwrap();
+        assert_eq!(
+            https.server_certificate,
+            Some(CertificateSource::pfx("wildcard.pfx", "wildcard-password"))
+        );
+        https.ssl_protocols = SslProtocols::TLS12;
+    });
+    let plan = options.plan().unwrap();
+    assert_eq!(plan.endpoints()[0].https().unwrap().ssl_protocols, SslProtocols::TLS12);
+}
+
+/// They have no certificate of their own, so a start without a default one fails, and says what is missing.
+#[test]
+fn https_through_urls_needs_a_default_certificate() {
+    let in_file = r#"{ "Urls": "http://localhost:5000;https://localhost:5001" }"#;
+    let error = plan_of(in_file).unwrap_err().to_string();
+    assert!(
+        error.contains("https://localhost:5001") && error.contains("Kestrel:Certificates:Default"),
+        "{error}"
+    );
+    let with_default = r#"{ "Urls": "https://localhost:5001",
+      "Kestrel": { "Certificates": { "Default": { "Path": "default.pfx", "Password": "default-password" } } } }"#;
+    let plan = plan_of(with_default).unwrap();
+    assert_eq!(
+        plan.endpoints()[0].https().unwrap().server_certificate,
+        Some(CertificateSource::pfx("default.pfx", "default-password"))
+    );
+}
+
 #[test]
 fn endpoints_replace_urls_and_add_to_those_of_code() {
     let [code, configured, url] = free_ports();
@@ -210,6 +285,30 @@ fn of_two_sections_the_last_one_counts() {
 }
 
 #[test]
+fn what_a_loader_has_loaded_outlives_it_unless_it_was_configured() {
+    let [first, second, third] = free_ports();
+    let text = format!(
+        "{{ \"One\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://localhost:{first}\" }} }} }}, \
+         \"Two\": {{ \"Endpoints\": {{ \"B\": {{ \"Url\": \"http://localhost:{second}\" }} }} }} }}"
+    );
+    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+    let mut options = ServerOptions::default();
+    options
+        .configure(configuration.section("One"))
+        .localhost_endpoint(third, |_| ());
+    options.load().unwrap();
+    options.configure(configuration.section("Two"));
+    // As with Kestrel 10.
+    assert_eq!(
+        serve(options),
+        [
+            format!("Now listening on: http://localhost:{third}"),
+            format!("Now listening on: http://localhost:{second}"),
+        ]
+    );
+}
+
+#[test]
 fn defaults_in_code() {
     let mut options = ServerOptions::default();
     options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = false);
@@ -223,6 +322,17 @@ fn defaults_in_code() {
     let plan = options.plan().unwrap();
     assert_eq!(urls(&plan), ["https://127.0.0.1:5001"]);
     assert_eq!(plan.endpoints()[0].https().unwrap().ssl_protocols, SslProtocols::TLS12);
+}
+
+#[test]
+fn a_unix_socket_with_a_certificate() {
+    let mut options = ServerOptions::default();
+    options
+        .listen_unix_socket("/tmp/kestrel-test.sock")
+        .use_https_with(|https| {
+            https.server_certificate = Some(CertificateSource::pfx("testCert.pfx", "testPassword"));
+        });
+    assert_eq!(urls(&options.plan().unwrap()), ["https://unix:/tmp/kestrel-test.sock"]);
 }
 
 #[test]

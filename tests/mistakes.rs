@@ -143,7 +143,7 @@ fn addresses_that_cannot_be_had() {
     let twice = format!("\"Endpoints\": {{ \"A\": {{ \"Url\": \"{url}\" }}, \"B\": {{ \"Url\": \"{url}\" }} }}");
     Start::new()
         .kestrel(&twice)
-        .fails(&[url, "endpoint B", "this server itself"], "");
+        .fails(&[url, "endpoint B", "this process itself"], "");
     // 4: an address of another machine.
     Start::with(&["--urls=http://192.0.2.1:5000"]).fails(&["http://192.0.2.1:5000"], "use an address of this machine");
 }

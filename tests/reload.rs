@@ -4,11 +4,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/reload.rs"]
 mod reload;
 
 use client::{Client, PATIENCE, wait_until};
-use reload::{Following, free_ports, hello};
+use ports::free_ports;
+use reload::{Following, hello};
 use stannel::{Exchange, Request, StatusCode};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -237,6 +240,27 @@ fn limits_count_for_new_connections() {
 }
 
 #[test]
+fn the_server_field_comes_and_goes_with_new_connections() {
+    let [port] = free_ports();
+    let with = |field: bool| {
+        format!(
+            "{{ \"Kestrel\": {{ \"AddServerHeader\": {field}, \"Endpoints\": {{ \"A\": {{ \"Url\": \"{}\" }} }} }} }}",
+            url(port)
+        )
+    };
+    let server = Following::start(&with(true), |options| options.workers = "1".parse().ok(), hello);
+    let has_field = |client: &mut Client| client.get("/").head.contains("\r\nServer: stannel\r\n");
+    let mut before = Client::connect(on(port));
+    assert!(has_field(&mut before));
+    server.reload(&with(false));
+    let mut after = Client::connect(on(port));
+    for _ in 0..3 {
+        assert!(!has_field(&mut after));
+        assert!(has_field(&mut before));
+    }
+}
+
+#[test]
 fn what_runs_on_a_removed_endpoint_may_end() {
     let [a, b] = free_ports();
     let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -281,6 +305,58 @@ fn what_never_ends_on_a_removed_endpoint_is_reset() {
     let end = std::io::Read::read(&mut stuck.stream(), &mut byte);
     assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert!(begin.elapsed() >= Duration::from_secs(5));
+}
+
+/// What is retired for one endpoint must not meet the connections of another that has its place among the counters.
+#[test]
+fn connections_of_endpoints_that_changed_live_on() {
+    let [a, b, c] = free_ports();
+    let with = |own: u32, last: &str| {
+        format!(
+            "{{ \"Kestrel\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"{}\", \"Own\": {own} }}, \
+             \"B\": {{ \"Url\": \"{}\", \"Own\": {own} }} {last} }} }} }}",
+            url(a),
+            url(b)
+        )
+    };
+    let witness = format!(", \"C\": {{ \"Url\": \"{}\" }}", url(c));
+    let server = Following::start(&with(0, &witness), |options| options.workers = "1".parse().ok(), hello);
+    // It is reset when the five seconds are over that old connections have.
+    let silent = Client::connect(on(c));
+    wait_until("the connection", || {
+        server.handle().metrics().total().active_connections == 1
+    });
+    assert_eq!(server.reload(&with(1, "")).started.len(), 2);
+    let mut clients = [Client::connect(on(a)), Client::connect(on(b))];
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let mut byte = [0];
+    assert!(std::io::Read::read(&mut silent.stream(), &mut byte).is_err());
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_unix_socket_that_loses_its_mode_is_made_anew() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let with = |key: &str| {
+        format!(
+            "{{ \"Kestrel\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://unix:{}\"{key} }} }} }} }}",
+            path.display()
+        )
+    };
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let server = Following::start(&with(""), |_| (), hello);
+    let by_umask = mode();
+    server.reload(&with(", \"SocketMode\": \"0600\""));
+    assert_eq!(mode(), 0o600);
+    assert_eq!(server.reload(&with("")).started.len(), 1);
+    assert_eq!(mode(), by_umask);
+    assert!(UnixStream::connect(&path).is_ok());
 }
 
 #[test]

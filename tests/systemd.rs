@@ -5,8 +5,8 @@
 #[path = "support/client.rs"]
 mod client;
 
-use client::{Client, PATIENCE, wait_until};
-use std::io::{BufRead, BufReader, Read, Write};
+use client::{Client, PATIENCE, ask_over_unix, wait_until};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -110,11 +110,7 @@ fn sockets_are_taken_over_and_stay_systemds() {
         for _ in 0..6 {
             assert_eq!(Client::connect(address).get("/").status, 200);
         }
-        let mut stream = UnixStream::connect(&path).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
+        let response = ask_over_unix(UnixStream::connect(&path).unwrap());
         assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
         unit.stop();
         // The next one has the same sockets.

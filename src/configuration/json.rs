@@ -91,7 +91,10 @@ impl Walk<'_> {
             Value::Object(object) if object.properties.is_empty() && depth > 0 => self.leaf(key, None, value),
             Value::Object(object) => object.properties.iter().try_for_each(|property| {
                 let name = match &property.name {
-                    ObjectPropName::String(name) => name.value.as_ref(),
+                    ObjectPropName::String(name) => {
+                        self.check_text(name.start(), name.end())?;
+                        name.value.as_ref()
+                    }
                     ObjectPropName::Word(name) => name.value,
                 };
                 let key = if depth == 0 {
@@ -108,7 +111,10 @@ impl Walk<'_> {
                 .iter()
                 .enumerate()
                 .try_for_each(|(index, item)| self.value(&join(key, &index.to_string()), item, depth + 1)),
-            Value::StringLit(text) => self.leaf(key, Some(text.value.clone().into_owned()), value),
+            Value::StringLit(text) => {
+                self.check_text(text.start(), text.end())?;
+                self.leaf(key, Some(text.value.clone().into_owned()), value)
+            }
             Value::NumberLit(number) => self.leaf(key, Some(number.value.to_owned()), value),
             Value::BooleanLit(boolean) => {
                 let text = if boolean.value { "True" } else { "False" };
@@ -118,9 +124,29 @@ impl Walk<'_> {
         }
     }
 
+    /// RFC 8259 §7: control characters are escaped; a line that goes on in the next one is a quote that was forgotten.
+    fn check_text(&self, start: usize, end: usize) -> Result<(), ConfigurationError> {
+        let text = self.lines.text.get(start..end).unwrap_or_default();
+        let Some(at) = text.bytes().position(|byte| byte < 0x20) else {
+            return Ok(());
+        };
+        let (line, column) = self.lines.position(start + at);
+        Err(ConfigurationError::InvalidJson {
+            path: self.path.to_path_buf(),
+            line,
+            column,
+            reason: "a control character or the end of the line inside a text; write \\n, \\t or \\u0000, or close the quote"
+                .to_owned(),
+        })
+    }
+
     fn leaf(&mut self, key: &str, text: Option<String>, value: &Value<'_>) -> Result<(), ConfigurationError> {
         let (line, column) = self.lines.position(value.start());
-        if let Some(first) = self.met.insert(Folded::new(key), line) {
+        // .NET looks for a key that is there already only where it has a value to add.
+        let is_empty = matches!(value, Value::Object(_) | Value::Array(_));
+        if let Some(first) = self.met.insert(Folded::new(key), line)
+            && !is_empty
+        {
             return Err(ConfigurationError::DuplicateKey {
                 path: self.path.to_path_buf(),
                 line,
@@ -169,5 +195,69 @@ impl<'a> Lines<'a> {
         let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or(0);
         let before = self.text.get(start..at).unwrap_or("");
         (line, before.chars().count() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::configuration::{Configuration, ConfigurationError};
+
+    /// As a running Kestrel 10 takes and refuses them.
+    #[test]
+    fn texts_are_taken_and_refused_as_dotnet_does() {
+        let nested = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        for text in [
+            r#"{"a":"\u00e9\n"}"#,
+            r#"{"a":-0.0}"#,
+            r#"{"a":1E+400}"#,
+            "{\"a\":1}/* c */ // x",
+            "{\"a\":/**/1,//x\n}",
+            r#"{"":1,":":1}"#,
+            r#"{"a":1,"a":{}}"#,
+            r#"{"a":[],"A":{"b":1}}"#,
+            "\u{feff}{\"a\":1}",
+            r#"{"a":"\u0000"}"#,
+            &nested(64),
+        ] {
+            let read = Configuration::builder().add_json_text("a.json", text).build();
+            assert!(read.is_ok(), "{text}: {read:?}");
+        }
+        for text in [
+            "{\"a\":\"x\ny\"}",
+            "{\"a\":\"x\ty\"}",
+            "{\"a\tb\":1}",
+            "{\"a\":\"\0\"}",
+            r#"{"a":"\x"}"#,
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":01}"#,
+            r#"{"a":1.}"#,
+            r#"{"a":+1}"#,
+            r#"{"a":0x10}"#,
+            r#"{"a":NaN}"#,
+            r#"{'a':1}"#,
+            r#"{a:1}"#,
+            r#"{"a":[1,,2]}"#,
+            r#"{"a":1 "b":2}"#,
+            r#"{"a":1}x"#,
+            "/* c */",
+            &nested(65),
+        ] {
+            let read = Configuration::builder().add_json_text("a.json", text).build();
+            assert!(
+                matches!(read, Err(ConfigurationError::InvalidJson { .. })),
+                "{text}: {read:?}"
+            );
+        }
+        for text in [
+            r#"{"a:":1,"a":{"":2}}"#,
+            r#"{"a":{"b":1},"A:B":2}"#,
+            r#"{"a":{},"a":1}"#,
+        ] {
+            let read = Configuration::builder().add_json_text("a.json", text).build();
+            assert!(
+                matches!(read, Err(ConfigurationError::DuplicateKey { .. })),
+                "{text}: {read:?}"
+            );
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::settings;
 use super::tree::{Leaf, Origin, Tree};
 
 /// Keys of the host, which stand at the top.
-const HOST: [&str; 8] = [
+const HOST: [&str; 10] = [
     "urls",
     "HTTP_PORTS",
     "HTTPS_PORTS",
@@ -15,6 +15,8 @@ const HOST: [&str; 8] = [
     "contentRoot",
     "applicationName",
     "https_port",
+    "AllowedHosts",
+    "ForwardedHeaders_Enabled",
 ];
 
 /// Keys of endpoints and certificates; `*` is any name or index.
@@ -63,8 +65,14 @@ const CERTIFICATE_KEYS: [&str; 7] = [
     "AllowInvalid",
 ];
 
-/// Sections that hold anything.
-const ANYTHING: [&str; 3] = ["Kestrel:Certificates:*:*", "Logging", "ConnectionStrings"];
+/// Sections that hold anything, or whose readers tell what means nothing.
+const ANYTHING: [&str; 5] = [
+    "Kestrel:Certificates:*:*",
+    "Logging",
+    "ConnectionStrings",
+    "AllowedHosts:*",
+    "ForwardedHeaders",
+];
 
 fn patterns() -> Vec<String> {
     let certificates = CERTIFICATES

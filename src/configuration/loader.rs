@@ -210,7 +210,6 @@ pub(crate) fn load(
     if loader.is_loaded {
         return Ok(None);
     }
-    loader.is_loaded = true;
     if loader.callbacks.iter().any(|(name, _)| name.is_empty()) {
         return Err(ConfigurationError::EmptyEndpointName);
     }
@@ -243,6 +242,7 @@ pub(crate) fn load(
         }
         loaded.configured.push(endpoint);
     }
+    loader.is_loaded = true;
     Ok(Some(loaded))
 }
 

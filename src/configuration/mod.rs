@@ -16,6 +16,7 @@ mod kestrel;
 mod key;
 mod known;
 mod loader;
+mod middleware;
 mod nearest;
 mod section;
 mod settings;

@@ -36,8 +36,10 @@ pub struct Engine {
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
     pub(super) head_limits: HeadLimits,
-    /// The limits of connections that are still to come; those of the connection at work are in the state.
-    limits: Arc<Limits>,
+    /// Those of connections that are still to come.
+    settings: Arc<Settings>,
+    /// Those of the connection at work.
+    in_force: Arc<Settings>,
     pub(super) known_host: KnownHost,
     known_section: KnownSection,
     /// Where decoded paths are written.
@@ -60,6 +62,15 @@ pub struct Engine {
     /// `keep_alive_timeout` in milliseconds.
     keep_alive: Option<u64>,
 }
+
+/// What a connection has from the moment when it was accepted, whatever is changed later.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Arc<Limits>,
+    add_server_header: bool,
+}
+
+const SERVER: &str = "stannel";
 
 impl Engine {
     /// An engine that stands alone, for whoever drives connections without a server. Letters from other threads call
@@ -102,12 +113,17 @@ impl Engine {
         counters: Vec<Arc<Counters>>,
     ) -> Self {
         let limits = Arc::new(options.limits.clone());
-        let server = options.add_server_header.then_some("stannel");
+        let server = options.add_server_header.then_some(SERVER);
+        let settings = Arc::new(Settings {
+            limits: Arc::clone(&limits),
+            add_server_header: options.add_server_header,
+        });
         let common = CommonFields::new(server, SystemTime::UNIX_EPOCH);
         Self {
             head_limits: head_limits(&limits),
-            state: ExchangeState::new(Arc::clone(&limits), common, mailbox, upgraded),
-            limits,
+            state: ExchangeState::new(limits, common, mailbox, upgraded),
+            in_force: Arc::clone(&settings),
+            settings,
             input: Input::with_capacity(READ_SIZE),
             known_host: KnownHost::default(),
             known_section: KnownSection::default(),
@@ -178,9 +194,13 @@ impl Engine {
         Time::from_millis(self.now.as_millis().saturating_sub(self.stalled))
     }
 
-    /// Connections that are made from now on have these limits; those that are there keep theirs.
-    pub fn set_limits(&mut self, limits: Arc<Limits>) {
-        self.limits = limits;
+    /// Connections that are made from now on have these limits, and a Server field or none; those that are there keep what
+    /// they have.
+    pub fn set_options(&mut self, limits: Arc<Limits>, add_server_header: bool) {
+        self.settings = Arc::new(Settings {
+            limits,
+            add_server_header,
+        });
     }
 
     /// At most so many upgraded connections from now on, those that are there not counted.
@@ -188,8 +208,8 @@ impl Engine {
         self.state.upgraded = upgraded;
     }
 
-    pub(super) fn limits_to_come(&self) -> &Arc<Limits> {
-        &self.limits
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// Gives an endpoint its counters; a new one or one whose index is free again.
@@ -203,19 +223,25 @@ impl Engine {
 
     /// What differs from connection to connection, for the length of a turn.
     #[inline]
-    pub(super) fn begin_turn(&mut self, limits: &Arc<Limits>, is_retired: bool) {
+    pub(super) fn begin_turn(&mut self, settings: &Arc<Settings>, is_retired: bool) {
         self.is_draining = self.drains | is_retired;
         self.state.is_stopping = self.stops | is_retired;
-        if !Arc::ptr_eq(limits, &self.state.limits) {
-            self.change_limits(limits);
+        if !Arc::ptr_eq(settings, &self.in_force) {
+            self.put_in_force(settings);
         }
     }
 
     #[cold]
-    fn change_limits(&mut self, limits: &Arc<Limits>) {
+    fn put_in_force(&mut self, settings: &Arc<Settings>) {
+        let limits = &settings.limits;
         self.head_limits = head_limits(limits);
         self.keep_alive = limits.keep_alive_timeout.map(millis);
         self.state.limits = Arc::clone(limits);
+        if settings.add_server_header != self.in_force.add_server_header {
+            let server = settings.add_server_header.then_some(SERVER);
+            self.state.common = CommonFields::new(server, self.state.common.now());
+        }
+        self.in_force = Arc::clone(settings);
     }
 
     #[inline]

@@ -219,6 +219,7 @@ fn show_checked(
         host: &host,
         facts: &facts,
         connection: &connection.info,
+        forwarded: None,
         number: connection.number,
     };
     parts.watch.tell(|observer| observer.request(&request));

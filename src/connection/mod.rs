@@ -74,13 +74,14 @@ pub(crate) use engine::HandlerFactory;
 pub use turn::Turn;
 
 use crate::buffer::{Input, Output};
-use crate::endpoint::{Limits, MinDataRate};
+use crate::endpoint::MinDataRate;
 use crate::event::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::http1::head::Scan;
 use crate::places::Place;
 use crate::timer::Time;
 use active::Active;
+use engine::Settings;
 use std::fmt;
 use std::sync::Arc;
 use tunnel::Switched;
@@ -107,7 +108,7 @@ pub struct Connection {
     opened: Time,
     place: Place,
     /// Those that were in force when it was opened.
-    limits: Arc<Limits>,
+    settings: Arc<Settings>,
     /// A response rate that the handler asked for, until the next request.
     response_rate: Option<Box<Option<MinDataRate>>>,
     reason: Option<CloseReason>,
@@ -187,14 +188,15 @@ impl Connection {
             output: Output::default(),
             scan: Scan::default(),
             timer: engine
-                .limits_to_come()
+                .settings()
+                .limits
                 .keep_alive_timeout
                 .map_or(NEVER, |timeout| engine.now().plus_millis(engine::millis(timeout))),
             rate_deadline: Time::ZERO,
             last_taken: Time::ZERO,
             opened: engine.now(),
             place,
-            limits: Arc::clone(engine.limits_to_come()),
+            settings: Arc::clone(engine.settings()),
             response_rate: None,
             reason: None,
             number: 0,
@@ -212,7 +214,7 @@ impl Connection {
     #[inline]
     pub fn turn<'a>(&'a mut self, engine: &'a mut Engine, key: usize) -> Turn<'a> {
         engine.state.key = key;
-        engine.begin_turn(&self.limits, self.is_retired);
+        engine.begin_turn(&self.settings, self.is_retired);
         if !self.input.is_empty() {
             std::mem::swap(&mut self.input, &mut engine.input);
         }
@@ -224,6 +226,11 @@ impl Connection {
             connection: self,
             engine,
         }
+    }
+
+    /// Whether its endpoint is no more, or has new options since.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired
     }
 
     /// The index of its endpoint.

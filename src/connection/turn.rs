@@ -132,7 +132,7 @@ impl Turn<'_> {
     /// One that has not sent its first request yet may do so: who just connected must not be turned away.
     pub fn on_retire(&mut self) {
         self.connection.is_retired = true;
-        self.engine.begin_turn(&self.connection.limits, true);
+        self.engine.begin_turn(&self.connection.settings, true);
         if self.connection.number > 0 || self.engine.drains {
             self.on_shutdown();
         }

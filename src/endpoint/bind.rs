@@ -263,6 +263,10 @@ impl fmt::Display for BindError {
                     "\nstop the server that listens there, or choose another port"
                 })
             }
+            Self::Refused { endpoint, source } if is_about_descriptor(endpoint, source) => {
+                write!(f, "cannot serve {endpoint}: {source}")?;
+                f.write_str("\nhand over a stream socket that is bound to a TCP address or named as a Unix socket")
+            }
             Self::Refused { endpoint, source } => write!(f, "cannot bind {endpoint}: {source}{}", advice(source)),
             Self::LocalhostFailed { endpoint, ipv4, ipv6 } => {
                 write!(
@@ -278,6 +282,11 @@ impl fmt::Display for BindError {
             Self::EventLoop(error) => write!(f, "cannot set up an event loop: {error}{}", advice(error)),
         }
     }
+}
+
+/// Whether the descriptor that was handed over is at fault.
+fn is_about_descriptor(endpoint: &str, error: &io::Error) -> bool {
+    endpoint.contains("://<descriptor") && error.raw_os_error() != Some(EMFILE)
 }
 
 /// What to do about an error of the system, on a line of its own.

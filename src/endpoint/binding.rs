@@ -71,6 +71,9 @@ pub struct SocketHandle {
 
 impl SocketHandle {
     /// Takes over a descriptor: a TCP or Unix socket, which is neither bound again nor, if it is a Unix socket, removed.
+    ///
+    /// Who has the same socket by another descriptor can go on with it after the server. It does not block any more then,
+    /// and keeps the options that accepted connections inherit.
     pub fn new(descriptor: impl Into<OwnedFd>) -> Self {
         Self {
             descriptor: Arc::new(descriptor.into()),

@@ -37,8 +37,9 @@ pub struct ListenOptions {
     /// The rights of a Unix socket's file, such as `0o660`, set before the first connection can come. Default `None`: as
     /// the process' umask leaves them.
     pub socket_mode: Option<u32>,
-    /// Whether the file of a Unix socket is removed first if it is a socket on which nobody listens. Default: no, as with
-    /// Kestrel; any other file is never removed.
+    /// Whether the file of a Unix socket is removed first if it is a socket that nobody has open. Default: no, as with
+    /// Kestrel; any other file is never removed. Of several servers that do so at the same time one has the path and the
+    /// others are refused; servers in different network namespaces (containers that share a folder) do not see each other.
     pub replace_stale_socket: bool,
     binding: Binding,
     /// The `.localhost` name that was asked for.

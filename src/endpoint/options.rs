@@ -15,6 +15,7 @@ use crate::event::Observer;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,7 +66,10 @@ pub struct ServerOptions {
     warnings: Vec<String>,
     use_urls: Vec<String>,
     configuration: Option<Configuration>,
+    reload_callback: Option<ReloadCallback>,
 }
+
+type ReloadCallback = Arc<dyn Fn(&Configuration) + Send + Sync>;
 
 impl Default for ServerOptions {
     fn default() -> Self {
@@ -86,6 +90,7 @@ impl Default for ServerOptions {
             warnings: Vec::new(),
             use_urls: Vec::new(),
             configuration: None,
+            reload_callback: None,
         }
     }
 }
@@ -268,6 +273,36 @@ impl ServerOptions {
     /// The first thing that is wrong with limits, URLs or endpoints.
     pub fn plan(&self) -> Result<EndpointPlan, ConfigurationError> {
         plan(self)
+    }
+
+    /// Runs a callback whenever a running server has read its configuration anew and understood it, for settings that the
+    /// program reads itself: on the thread that called [`run`](crate::BoundServer::run), before endpoints come and go. There
+    /// is one: a second call replaces the first. A panic is logged and changes nothing.
+    ///
+    /// ```
+    /// use stannel::middleware::HostFilter;
+    /// use stannel::Configuration;
+    ///
+    /// let configuration = Configuration::builder().set("AllowedHosts", "example.com").build()?;
+    /// let filter = HostFilter::new(&configuration.host_filtering())?;
+    /// let mut options = configuration.server_options()?;
+    /// options.on_reload(move |newer| {
+    ///     if let Err(error) = filter.set(&newer.host_filtering()) {
+    ///         eprintln!("{error}");
+    ///     }
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_reload(&mut self, callback: impl Fn(&Configuration) + Send + Sync + 'static) {
+        self.reload_callback = Some(Arc::new(callback));
+    }
+
+    pub(crate) fn tell_reloaded(&self, newer: &Configuration) {
+        if let Some(callback) = &self.reload_callback
+            && catch_unwind(AssertUnwindSafe(|| callback(newer))).is_err()
+        {
+            log::error!(target: "stannel", "what was to run after reading the configuration anew panicked");
+        }
     }
 
     /// The configuration that a running server follows.

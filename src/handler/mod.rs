@@ -21,7 +21,7 @@ pub use tunnel::{Tunnel, TunnelIo, Upgrade, UpgradeError};
 
 pub(crate) use body::{CollectThen, OutputFraming, WriteState};
 pub(crate) use defer::{Bell, DeferredBody, DeferredResponse, ExchangeId};
-pub(crate) use request::ConnectionId;
+pub(crate) use request::{ConnectionId, Forwarded};
 pub(crate) use state::{Current, ExchangeState, Reply};
 
 /// Answers requests.

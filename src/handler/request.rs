@@ -27,7 +27,16 @@ pub struct Request<'a> {
     pub(crate) host: &'a Option<Host<'a>>,
     pub(crate) facts: &'a RequestFacts,
     pub(crate) connection: &'a ConnectionInfo,
+    pub(crate) forwarded: Option<&'a Forwarded<'a>>,
     pub(crate) number: u32,
+}
+
+/// What a proxy said of a request that it passed on, where somebody believed it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forwarded<'a> {
+    pub(crate) client: Option<Peer>,
+    pub(crate) scheme: Option<&'a str>,
+    pub(crate) path_base: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -86,6 +95,23 @@ impl<'a> Request<'a> {
         self.host.as_ref().map(|host| host.name())
     }
 
+    /// `http`, or what a trusted proxy said that the client used; see
+    /// [`ForwardedHeaders`](crate::middleware::ForwardedHeaders).
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http")
+    }
+
+    /// The part of the path that a trusted proxy took off, as it was sent; it is not a part of [`path`](Self::path).
+    /// Links that are to lead through the proxy begin with it. Empty without [such a
+    /// proxy](crate::middleware::ForwardedHeaders), as Kestrel's `PathBase`.
+    #[must_use]
+    pub fn path_base(&self) -> &str {
+        self.forwarded
+            .and_then(|forwarded| forwarded.path_base)
+            .unwrap_or_default()
+    }
+
     /// The port in the Host field, if it names one.
     #[must_use]
     pub fn host_port(&self) -> Option<u16> {
@@ -120,10 +146,19 @@ impl<'a> Request<'a> {
         self.connection
     }
 
-    /// The address of whoever opened the connection.
+    /// The address of whoever opened the connection, which may be a proxy.
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.connection.peer
+    }
+
+    /// The address of whoever sent the request: the peer, or the client that a trusted proxy named; see
+    /// [`ForwardedHeaders`](crate::middleware::ForwardedHeaders). Its port is 0 where the proxy told none.
+    #[must_use]
+    pub fn client(&self) -> &Peer {
+        self.forwarded
+            .and_then(|forwarded| forwarded.client.as_ref())
+            .unwrap_or(&self.connection.peer)
     }
 
     /// Which request of its connection this is, from 1 on.
@@ -227,8 +262,8 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// Who is at the other end of the socket, which may be a proxy: Forwarded and X-Forwarded-For are plain fields here,
-/// because only you know whose you trust.
+/// Who is at the other end of the socket, which may be a proxy: X-Forwarded-For is a plain field, because only you know
+/// whose you trust. [`ForwardedHeaders`](crate::middleware::ForwardedHeaders) is told, and [`Request::client`] follows.
 ///
 /// ```
 /// use stannel::{Peer, Request};

@@ -1,4 +1,5 @@
-//! Handlers that are here already: a folder of files, a page that says it works.
+//! Handlers that are here already: a folder of files, a page that says it works, and two that stand before another
+//! handler: only the hosts that are served ([`HostFiltering`]), the client behind a proxy ([`ForwardedHeaders`]).
 //!
 //! ```no_run
 //! use stannel::middleware::StaticFiles;
@@ -24,9 +25,14 @@
 //! # Ok(()) }
 //! ```
 
+mod forwarded_headers;
+mod host_filtering;
+mod hosts;
 mod static_files;
 mod welcome;
 
+pub use forwarded_headers::{ForwardedHeaders, ForwardedHeadersOptions, IpNetwork, KnownProxy, XForwarded};
+pub use host_filtering::{HostFilter, HostFiltering, HostFilteringOptions, NoAllowedHosts};
 pub use static_files::StaticFiles;
 pub use welcome::WelcomePage;
 

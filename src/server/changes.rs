@@ -32,12 +32,13 @@ impl Worker<'_> {
                     // Nobody waits any longer, if it took too long.
                     let _ = done.send(());
                 }
-                Command::Limits {
+                Command::Options {
                     limits,
+                    add_server_header,
                     connections,
                     upgraded,
                 } => {
-                    self.engine.set_limits(limits);
+                    self.engine.set_options(limits, add_server_header);
                     self.engine.set_upgraded(upgraded);
                     self.connections = connections;
                 }
@@ -112,7 +113,10 @@ impl Worker<'_> {
         self.retired.retain(|(_, until)| !is_over(*until));
         for endpoint in over {
             for key in self.keys_of(endpoint) {
-                self.work_after(key, |turn| turn.on_shutdown_timeout());
+                // By now the index may be another endpoint's.
+                if self.entries.get(key).is_some_and(|entry| entry.connection.is_retired()) {
+                    self.work_after(key, |turn| turn.on_shutdown_timeout());
+                }
             }
         }
     }

@@ -24,8 +24,9 @@ pub(super) enum Command {
     /// those that take too long are reset.
     Close { endpoint: u16, done: Sender<()> },
     /// What new connections may do.
-    Limits {
+    Options {
         limits: Arc<Limits>,
+        add_server_header: bool,
         connections: Places,
         upgraded: Places,
     },

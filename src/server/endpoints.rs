@@ -3,6 +3,7 @@
 use super::listener::BoundAddress;
 use crate::event::{Counters, EndpointMetrics, Metrics};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Known to the handle and to whoever changes endpoints.
 #[derive(Debug)]
@@ -16,9 +17,13 @@ struct Slot {
     address: BoundAddress,
     /// One for each worker.
     counters: Vec<Arc<Counters>>,
-    /// Whether it is accepted from.
-    is_open: bool,
+    /// When it was given up; `None`: it is accepted from.
+    closed: Option<Instant>,
 }
+
+/// How long an index is not used again: by then every worker has heard that its endpoint is closed, and the connections
+/// that were in its queue are counted.
+const REST: Duration = Duration::from_secs(30);
 
 impl Slot {
     fn metrics(&self) -> EndpointMetrics {
@@ -29,7 +34,11 @@ impl Slot {
 
     /// Whether nothing can be counted any more.
     fn is_over(&self) -> bool {
-        !self.is_open && self.metrics().active_connections == 0
+        self.closed.is_some() && self.metrics().active_connections == 0
+    }
+
+    fn is_free(&self) -> bool {
+        self.is_over() && self.closed.is_some_and(|closed| closed.elapsed() >= REST)
     }
 }
 
@@ -50,10 +59,10 @@ impl Endpoints {
         let slot = Slot {
             address,
             counters: counters.clone(),
-            is_open: true,
+            closed: None,
         };
         let mut slots = self.slots();
-        let index = slots.iter().position(Slot::is_over).unwrap_or(slots.len());
+        let index = slots.iter().position(Slot::is_free).unwrap_or(slots.len());
         if index == slots.len() {
             slots.push(slot);
         } else {
@@ -69,13 +78,13 @@ impl Endpoints {
 
     pub(super) fn close(&self, index: u16) {
         if let Some(slot) = self.slots().get_mut(usize::from(index)) {
-            slot.is_open = false;
+            slot.closed = Some(Instant::now());
         }
     }
 
     /// What is listened on.
     pub(super) fn addresses(&self) -> Vec<BoundAddress> {
-        let open = |slot: &Slot| slot.is_open.then(|| slot.address.clone());
+        let open = |slot: &Slot| slot.closed.is_none().then(|| slot.address.clone());
         self.slots().iter().filter_map(open).collect()
     }
 

@@ -153,7 +153,7 @@ pub(super) fn bind_endpoint(
         (Ok(None), Binding::Unix(path)) => bind_path(endpoint, path, workers),
         (Ok(None), Binding::UnixAbstract(name)) => bind_abstract(endpoint, name, workers),
         (Ok(None), Binding::Handle(handle)) => {
-            take_over(handle, workers).map_err(|error| endpoint.refused(endpoint.binding(), error))
+            take_over(handle, endpoint, workers, limits).map_err(|error| endpoint.refused(endpoint.binding(), error))
         }
         (Ok(None), Binding::Address(_) | Binding::AnyIp(_) | Binding::Localhost(_)) => unreachable!("they are TCP"),
     };
@@ -190,11 +190,23 @@ pub(super) struct Bound {
 }
 
 /// A socket that is bound already: its own address tells what it is. It is not ours to close or, as a file, to remove.
-fn take_over(handle: &SocketHandle, workers: usize) -> io::Result<Bound> {
+fn take_over(handle: &SocketHandle, endpoint: &ListenOptions, workers: usize, limits: &Limits) -> io::Result<Bound> {
+    let is_not = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
     let socket = socket2::Socket::from(handle.descriptor().try_clone()?);
     let address = socket.local_addr()?;
-    socket.listen(BACKLOG)?;
+    if socket.r#type()? != Type::STREAM {
+        return Err(is_not("it is no stream socket"));
+    }
+    if socket.peer_addr().is_ok() {
+        return Err(is_not("it is a connection"));
+    }
+    // The system would choose a port on every address for it.
+    if address.as_socket().is_some_and(|address| address.port() == 0) {
+        return Err(is_not("it is not bound"));
+    }
     if let Some(address) = address.as_socket() {
+        set_inherited(&socket, endpoint, limits)?;
+        socket.listen(BACKLOG)?;
         let listener = std::net::TcpListener::from(socket);
         listener.set_nonblocking(true)?;
         let share = |worker| Ok((worker, Listener::Tcp(TcpListener::from_std(listener.try_clone()?))));
@@ -209,12 +221,10 @@ fn take_over(handle: &SocketHandle, workers: usize) -> io::Result<Bound> {
         (Some(path), _) => Binding::Unix(path.to_owned()),
         (None, Some(name)) => Binding::UnixAbstract(String::from_utf8_lossy(name).into_owned()),
         (None, None) => {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is neither a TCP nor a named Unix socket",
-            ));
+            return Err(is_not("it is neither a TCP nor a named Unix socket"));
         }
     };
+    socket.listen(BACKLOG)?;
     let listeners = share_unix(std::os::unix::net::UnixListener::from(socket), workers)?;
     Ok(Bound {
         binding,
@@ -256,7 +266,7 @@ fn open_tcp(
     Ok((address, listeners))
 }
 
-/// A listening socket; accepted ones inherit its options, which saves a call for each.
+/// A listening socket.
 fn tcp_socket(
     target: BindTarget,
     port: Port,
@@ -273,13 +283,109 @@ fn tcp_socket(
     if port == Port::Shared {
         socket.set_reuse_port(true)?;
     }
+    set_inherited(&socket, endpoint, limits)?;
+    socket.bind(&target.address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// What accepted sockets have from the listening one, which saves calls for each.
+fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, limits: &Limits) -> io::Result<()> {
     // Without it pipelined responses stall for 40 ms.
     socket.set_tcp_nodelay(endpoint.no_delay)?;
     if let Some(stall) = limits.response_stall_timeout {
         socket.set_tcp_user_timeout(Some(stall))?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     }
-    socket.bind(&target.address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket)
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listener, NOTSENT_LOWAT, bind_endpoint};
+    use crate::endpoint::{ServerOptions, SocketHandle};
+    use crate::server::socket::Socket;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    type Listen = fn(&mut ServerOptions) -> &mut crate::endpoint::ListenOptions;
+
+    /// Each way to have a TCP endpoint.
+    const KINDS: [(&str, Listen); 4] = [
+        ("address", |options| options.listen([127, 0, 0, 1], 0)),
+        ("localhost", |options| options.listen_localhost(0)),
+        ("any", |options| options.listen_any_ip(0)),
+        ("handle", |options| {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            options.listen_handle(SocketHandle::new(socket))
+        }),
+    ];
+
+    /// The next connection, once it is there.
+    fn accept(listener: &Listener) -> mio::net::TcpStream {
+        loop {
+            match listener.accept() {
+                Ok((Socket::Tcp(stream), _)) => return stream,
+                Ok(_) => panic!("it is no TCP connection"),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[test]
+    fn the_sockets_of_all_workers_are_alike() {
+        for (kind, listen) in KINDS {
+            for no_delay in [true, false] {
+                let mut options = ServerOptions::default();
+                options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
+                listen(&mut options);
+                let bound = bind_endpoint(&options.endpoints()[0], 2, &options.limits).unwrap();
+                assert_eq!(bound.listeners.len(), 2 * bound.address.socket_addrs().len());
+                for (_, listener) in &bound.listeners {
+                    let Listener::Tcp(listener) = listener else {
+                        panic!("it is TCP")
+                    };
+                    let socket = socket2::SockRef::from(listener);
+                    assert_eq!(socket.tcp_nodelay().unwrap(), no_delay, "{kind}");
+                    assert!(socket.tcp_user_timeout().unwrap().is_some(), "{kind}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accepted_sockets_have_the_options_of_their_endpoint() {
+        for (kind, listen) in KINDS {
+            for (no_delay, stall) in [(true, Some(Duration::from_secs(7))), (false, None)] {
+                let mut options = ServerOptions::default();
+                listen(&mut options).no_delay = no_delay;
+                options.limits.response_stall_timeout = stall;
+                let bound = bind_endpoint(&options.endpoints()[0], 1, &options.limits).unwrap();
+                let addresses = bound.address.socket_addrs();
+                assert_eq!(addresses.len(), bound.listeners.len());
+                for (address, (_, listener)) in addresses.iter().zip(&bound.listeners) {
+                    let mut address = *address;
+                    if address.ip().is_unspecified() {
+                        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+                    }
+                    let _client = TcpStream::connect(address).unwrap();
+                    let stream = accept(listener);
+                    let socket = socket2::SockRef::from(&stream);
+                    assert_eq!(socket.tcp_nodelay().unwrap(), no_delay, "{kind}");
+                    assert_eq!(socket.tcp_user_timeout().unwrap(), stall, "{kind}");
+                    let unsent = socket.tcp_notsent_lowat().unwrap();
+                    assert_eq!(unsent == NOTSENT_LOWAT, stall.is_some(), "{kind}: {unsent}");
+                    // A changed endpoint keeps its socket.
+                    listener.set_no_delay(!no_delay);
+                    let _client = TcpStream::connect(address).unwrap();
+                    let stream = accept(listener);
+                    assert_eq!(
+                        socket2::SockRef::from(&stream).tcp_nodelay().unwrap(),
+                        !no_delay,
+                        "{kind}"
+                    );
+                }
+            }
+        }
+    }
 }

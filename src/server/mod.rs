@@ -310,7 +310,8 @@ impl OnEvent for Watching {
             service.stopping();
         }
         if stage >= Stage::Draining {
-            // The files of Unix sockets are gone with the listening sockets, so that a successor can bind.
+            // The files of Unix sockets go before the listening sockets: whoever has connected is served, and no successor
+            // takes the file for a stale one.
             self.follower.served.clear();
         }
     }

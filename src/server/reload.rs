@@ -93,35 +93,39 @@ impl Follower {
         };
         // Before they are read: what is written meanwhile is a change.
         self.read = configuration.fingerprint();
-        let options = self.options.follow(&configuration.reload()?)?;
+        let newer = configuration.reload()?;
+        let options = self.options.follow(&newer)?;
         let plan = options.plan()?;
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
         }
-        if options.limits != self.options.limits {
-            self.change_limits(&options);
+        let is_header_new = options.add_server_header != self.options.add_server_header;
+        if is_header_new || options.limits != self.options.limits {
+            self.change_options(&options);
         }
         self.options = options;
+        self.options.tell_reloaded(&newer);
         let is_configured =
             |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
         let wanted = plan.endpoints().iter().filter(is_configured).cloned().collect();
         Ok(self.serve(wanted))
     }
 
-    fn change_limits(&self, options: &ServerOptions) {
+    fn change_options(&self, options: &ServerOptions) {
         let limits = Arc::new(options.limits.clone());
         let (connections, upgraded) = (
             Places::new(limits.max_concurrent_connections),
             Places::new(limits.max_concurrent_upgraded_connections),
         );
         for worker in &self.workers {
-            worker.post(Command::Limits {
+            worker.post(Command::Options {
+                add_server_header: options.add_server_header,
                 limits: Arc::clone(&limits),
                 connections: connections.clone(),
                 upgraded: upgraded.clone(),
             });
         }
-        log::info!(target: "stannel", "new connections have the new limits");
+        log::info!(target: "stannel", "new connections have the new options");
     }
 
     /// Serves these endpoints of the configuration and no others.
@@ -137,7 +141,9 @@ impl Follower {
             {
                 continue;
             }
-            let same_address = |served: &Served| served.options.binding() == endpoint.binding();
+            // The rights that the umask would have left are not known any more: such a file is made anew.
+            let keeps_rights = |served: &Served| served.options.socket_mode.is_none() || endpoint.socket_mode.is_some();
+            let same_address = |served: &Served| served.options.binding() == endpoint.binding() && keeps_rights(served);
             match gone.iter().position(same_address) {
                 Some(place) => self.replace(gone.swap_remove(place), endpoint, &mut outcome),
                 None => to_bind.push(endpoint),
@@ -201,7 +207,12 @@ impl Follower {
 
     /// Returns whether that is settled; if not, it may be tried again once others are closed.
     fn open(&mut self, endpoint: &ListenOptions, may_be_in_the_way: bool, outcome: &mut ReloadOutcome) -> bool {
-        match bind_endpoint(endpoint, self.workers.len(), &self.options.limits) {
+        let bound = if self.endpoints.has_room(1) {
+            bind_endpoint(endpoint, self.workers.len(), &self.options.limits)
+        } else {
+            Err(BindError::TooManyEndpoints)
+        };
+        match bound {
             Ok(bound) => {
                 outcome.started.push(bound.address.to_string());
                 self.add(endpoint.clone(), bound);
@@ -239,8 +250,11 @@ impl Follower {
         if gone.is_empty() {
             return;
         }
+        let count = gone.len();
         let (done, closed) = mpsc::channel();
-        for served in &gone {
+        for mut served in gone {
+            // The file goes first: whoever has connected through it is still served.
+            drop(served.unix_path.take());
             for worker in &self.workers {
                 worker.post(Command::Close {
                     endpoint: served.index,
@@ -252,7 +266,7 @@ impl Follower {
         }
         drop(done);
         let until = Instant::now() + CLOSING;
-        for _ in 0..gone.len() * self.workers.len() {
+        for _ in 0..count * self.workers.len() {
             if closed
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
                 .is_err()
@@ -261,7 +275,5 @@ impl Follower {
                 break;
             }
         }
-        // Dropping it removes the files of Unix sockets.
-        drop(gone);
     }
 }

@@ -98,7 +98,7 @@ impl Drop for WorkerGuard {
 
 /// What happens on the thread that waits.
 pub(super) trait OnEvent {
-    /// The stop has come to a new stage.
+    /// The stop comes to a new stage.
     fn on_stage(&mut self, stage: Stage);
 
     /// While the server runs: whenever the thread wakes, with whether the configuration is to be read anew. Returns when
@@ -187,10 +187,11 @@ impl Control {
                 Stage::Running | Stage::LameDuck | Stage::Draining | Stage::Aborting => None,
             };
             if let Some((stage, lasts)) = next {
+                // Before the workers know of it: the files of Unix sockets go while somebody still takes connections.
+                on_event.on_stage(stage);
                 self.stage.set(stage);
                 until = Instant::now().checked_add(lasts);
                 self.workers.iter().for_each(|waker| wake(waker));
-                on_event.on_stage(stage);
                 continue;
             }
             let timeout = match self.stage.get() {

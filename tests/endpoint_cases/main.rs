@@ -4,6 +4,7 @@
 
 mod binding;
 mod code;
+mod front;
 mod kestrel;
 mod logs;
 mod reload;
@@ -12,6 +13,8 @@ mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/reload.rs"]
 mod support;
 
@@ -64,11 +67,12 @@ fn run(case: &Case) -> Outcome {
         "config" => kestrel::config(case),
         "code" => code::code(case),
         "loader" => code::loader(case),
+        "host-filter" => front::host_filter(case).into(),
+        "forwarded" => front::forwarded(case).into(),
         "sni" | "sni-options" | "tls" | "store-match" | "dev-cert" | "dev-cert-profile" | "dev-certs-tool"
         | "https-redirect" | "hsts" => Outcome::Skipped("it is about TLS, which is not served yet"),
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
-        "host-filter" | "forwarded" => Outcome::Skipped("its kind is not run yet"),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
     }
 }

@@ -1,6 +1,7 @@
 //! A running server and a changed configuration.
 
-use crate::support::{Following, free_ports, hello};
+use crate::ports::free_ports;
+use crate::support::{Following, hello};
 use crate::{Case, NEEDS_CERTIFICATES, Outcome, same, texts};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@
 use socket2::SockRef;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a machine that is busy with other things.
@@ -166,6 +167,15 @@ impl Client {
     pub(crate) fn reset(self) {
         SockRef::from(self.stream()).set_linger(Some(Duration::ZERO)).unwrap();
     }
+}
+
+/// The whole answer to one request over a Unix socket.
+pub(crate) fn ask_over_unix(mut stream: UnixStream) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 pub(crate) fn get(target: &str) -> String {

@@ -8,6 +8,7 @@ use stannel::{Configuration, Handler, Server};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,16 +27,34 @@ impl Process {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_stannel")).args(arguments))
     }
 
+    /// The command in this folder.
+    pub(crate) fn stannel_in(folder: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(
+            Command::new(env!("CARGO_BIN_EXE_stannel"))
+                .args(arguments)
+                .current_dir(folder),
+        )
+    }
+
     /// The command with a bound on open files, which logs what it warns of.
     pub(crate) fn stannel_with_open_files(limit: u32, arguments: &[&str]) -> Self {
-        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
-        let program = env!("CARGO_BIN_EXE_stannel");
-        Self::spawn(
-            Command::new("sh")
-                .args(["-c", &script, program])
-                .args(arguments)
-                .env(LOG, "warn"),
-        )
+        let mut command = Self::after(&format!("ulimit -n {limit}"), arguments);
+        Self::spawn(command.env(LOG, "warn"))
+    }
+
+    /// The command, whose files get no more than what this mask leaves.
+    pub(crate) fn stannel_with_umask(mask: &str, arguments: &[&str]) -> Self {
+        Self::spawn(&mut Self::after(&format!("umask {mask}"), arguments))
+    }
+
+    /// The command in a shell that does something first.
+    fn after(first: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_stannel"))
+            .args(arguments);
+        command
     }
 
     /// This test program again, as the server of its `server_process`; see [`serve_if_asked`].
@@ -67,23 +86,35 @@ impl Process {
 
     /// The next address that it listens on.
     pub(crate) fn url(&mut self) -> String {
+        match self.try_url() {
+            Some(url) => url,
+            None => panic!("it does not listen: {}", self.errors()),
+        }
+    }
+
+    /// The same; `None` when it ends without another one.
+    pub(crate) fn try_url(&mut self) -> Option<String> {
         let mut line = String::new();
         while self.stdout.read_line(&mut line).unwrap() > 0 {
             // The test harness may have begun the line.
             if let Some((_, url)) = line.split_once("Now listening on: ") {
-                return url.trim_end().to_owned();
+                return Some(url.trim_end().to_owned());
             }
             line.clear();
         }
-        panic!("it does not listen: {}", self.errors());
+        None
     }
 
     pub(crate) fn address(&mut self) -> SocketAddr {
         self.url().strip_prefix("http://").unwrap().parse().unwrap()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn terminate(&self) {
-        let pid = self.child.id().to_string();
+        let pid = self.id().to_string();
         let status = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
         assert!(status.success());
     }

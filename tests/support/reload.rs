@@ -9,9 +9,7 @@ use stannel::{
     ServerHandle, ServerOptions, StatusCode,
 };
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -120,21 +118,4 @@ impl Drop for Following {
             assert!(std::thread::panicking() || result.is_ok());
         }
     }
-}
-
-/// Ports that nobody has, and that the system gives nobody for a port 0 or an outgoing connection: they are free again and
-/// again while a test runs.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 20_000;
-    let begin = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap();
-    std::array::from_fn(|_| {
-        loop {
-            let port = FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-            if TcpListener::bind(("::", port)).is_ok() {
-                return port;
-            }
-        }
-    })
 }
