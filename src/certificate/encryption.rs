@@ -190,3 +190,19 @@ pub(super) fn checked_rounds(count: i32) -> Result<i32, Failure> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A limit for each round alone would let a file with many of them take minutes.
+    #[test]
+    fn rounds_are_counted_over_the_whole_file() {
+        let mut rounds = Rounds::new();
+        assert_eq!(rounds.spend(3_000_000), Ok(()));
+        assert_eq!(rounds.spend(2_000_000), Ok(()));
+        assert_eq!(rounds.spend(1), Err(Failure::TooManyRounds(5_000_001)));
+        assert_eq!(rounds.spend(0), Ok(()));
+        assert_eq!(Rounds::new().spend(u64::MAX), Err(Failure::TooManyRounds(u64::MAX)));
+    }
+}

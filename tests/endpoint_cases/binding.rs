@@ -128,7 +128,7 @@ pub(crate) fn bind_result(case: &Case) -> Result<(), String> {
         same("notices", &(notices.len() as u64), &expected)?;
     }
     if let Some(level) = expect["notice_level"].as_str() {
-        let level = logs::level(level);
+        let level = crate::level(level);
         same("notice_level", &notices.iter().all(|(told, _)| *told == level), &true)?;
     }
     if let Some(expected) = expect["debug_fallback"].as_bool() {

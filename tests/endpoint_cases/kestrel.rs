@@ -1,7 +1,7 @@
 //! The section `Kestrel`, and which of endpoints and addresses counts.
 
 use crate::binding::{listen, port};
-use crate::{Case, NEEDS_CERTIFICATES, Outcome, logs, same, sources, texts, urls};
+use crate::{Case, NEEDS_CERTIFICATES, Outcome, same, sources, texts, urls};
 use serde_json::{Value, json};
 use stannel::{
     CertificateSource, ClientCertificateMode, Configuration, ConfigurationError, EndpointError, EndpointPlan,
@@ -126,7 +126,7 @@ fn check_precedence(plan: &EndpointPlan, expect: &Value) -> Result<(), String> {
         .iter()
         .find(|note| note.text().starts_with("overriding ") || note.text().starts_with("no endpoints are configured"));
     if let Some(level) = expect.get("log") {
-        let expected = level.as_str().map(logs::level);
+        let expected = level.as_str().map(crate::level);
         same("log", &told.map(|note| note.level()), &expected)?;
     }
     if let Some(lists) = expect["log_lists"].as_str() {

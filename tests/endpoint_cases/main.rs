@@ -3,16 +3,19 @@
 //! One line for each case that fails, and at the end how many ran, failed and were left out, and why.
 
 mod binding;
+#[cfg(feature = "tls")]
+mod certificates;
 mod code;
 mod front;
 mod kestrel;
-mod logs;
 mod reload;
 mod sources;
 mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/logs.rs"]
+mod logs;
 #[path = "../support/ports.rs"]
 mod ports;
 #[path = "../support/reload.rs"]
@@ -69,8 +72,15 @@ fn run(case: &Case) -> Outcome {
         "loader" => code::loader(case),
         "host-filter" => front::host_filter(case).into(),
         "forwarded" => front::forwarded(case).into(),
-        "sni" | "sni-options" | "tls" | "store-match" | "dev-cert" | "dev-cert-profile" | "dev-certs-tool"
-        | "https-redirect" | "hsts" => Outcome::Skipped("it is about TLS, which is not served yet"),
+        #[cfg(feature = "tls")]
+        "store-match" => certificates::store_match(case).into(),
+        #[cfg(feature = "tls")]
+        "dev-cert" => certificates::dev_cert(case).into(),
+        #[cfg(not(feature = "tls"))]
+        "store-match" | "dev-cert" => Outcome::Skipped("it is about certificates, and the feature tls is off"),
+        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" | "https-redirect" | "hsts" => {
+            Outcome::Skipped("it is about TLS, which is not served yet")
+        }
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
@@ -149,4 +159,14 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> 
 fn texts(value: &Value) -> Vec<String> {
     let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
     items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The levels as the cases call them.
+fn level(name: &str) -> log::Level {
+    match name.to_ascii_lowercase().as_str() {
+        "debug" => log::Level::Debug,
+        "information" => log::Level::Info,
+        "warning" => log::Level::Warn,
+        _ => log::Level::Error,
+    }
 }

@@ -30,13 +30,3 @@ pub(crate) fn install() {
 pub(crate) fn take() -> Vec<(Level, String)> {
     LINES.with(RefCell::take)
 }
-
-/// The levels as the cases call them.
-pub(crate) fn level(name: &str) -> Level {
-    match name.to_ascii_lowercase().as_str() {
-        "debug" => Level::Debug,
-        "information" => Level::Info,
-        "warning" => Level::Warn,
-        _ => Level::Error,
-    }
-}
