@@ -307,6 +307,10 @@
 //! | feature | default | what it switches |
 //! |---|---|---|
 //! | `config` | yes | JSON files as a source of settings |
+//! | `tls` | yes | [`Certificate`], and rustls; needs one of the next two |
+//! | `aws-lc-rs` | yes | aws-lc-rs as the cryptography below rustls; wins where both are on |
+//! | `ring` | no | ring as the cryptography; cannot sign with P-521 |
+//! | `pfx` | yes | PFX files, and with them .NET's certificate stores |
 //! | `signals` | yes | [`ServerOptions::handle_signals`] works: SIGTERM and SIGINT stop the server, SIGHUP makes it reload |
 //! | `systemd` | yes | sockets of systemd's, and news for it |
 //!

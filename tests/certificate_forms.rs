@@ -166,6 +166,29 @@ fn what_is_not_read_says_why_and_what_to_do() {
 }
 
 #[test]
+fn line_ends_and_marks_of_other_editors() {
+    let read = |name| std::fs::read_to_string(path(name)).unwrap();
+    let certificate = format!("\u{feff}{}", read("certificate.pem").replace('\n', "\r\n"));
+    for name in ["scrypt.key", "with-parameters.key"] {
+        let key = format!("\u{feff}{}", read(name).replace('\n', "\r\n"));
+        let result = Certificate::from_pem(certificate.as_bytes(), key.as_bytes(), PASSWORD);
+        assert!(result.is_ok(), "{name}: {result:?}");
+    }
+}
+
+#[test]
+fn open_lengths_are_named() {
+    let bytes = std::fs::read(path("default.pfx")).unwrap();
+    assert_eq!(bytes[..2], [0x30, 0x82]);
+    let open = [&[0x30, 0x80], &bytes[4..], &[0, 0]].concat();
+    let error = Certificate::from_pfx(&open, PASSWORD).unwrap_err().to_string();
+    assert!(
+        error.contains("BER") && error.contains("openssl pkcs12 -legacy"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_password_that_is_not_needed_gives_a_warning() {
     logs::install();
     let load = |password| {

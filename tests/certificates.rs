@@ -244,13 +244,16 @@ fn a_certificate_that_signed_itself_is_trusted_only_as_a_root() {
 }
 
 #[test]
-fn a_root_that_is_no_longer_valid_is_none() {
+fn dates_are_looked_at_when_asked_about() {
     let files = stores();
     let find = |now| files.find("exact.test", StoreLocation::CurrentUser, "My", false, now);
     assert!(find(now()).is_ok());
     let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800 + 86_400 * 400);
     let error = find(later).unwrap_err().to_string();
     assert!(error.contains("it expired on 2080-01-01"), "{error}");
+    let before = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+    let error = find(before).unwrap_err().to_string();
+    assert!(error.contains("it is valid from 2020-01-01T00:00:00Z on"), "{error}");
 }
 
 #[test]
@@ -283,6 +286,48 @@ fn files_of_a_store() {
     {
         assert!(line.contains(text), "{line}");
     }
+}
+
+#[test]
+fn what_the_machine_trusts() {
+    // A home that has everything but the roots; a machine that has them.
+    let home = tempfile::tempdir().unwrap();
+    let folder = ".dotnet/corefx/cryptography/x509stores";
+    for store in ["my", "ca"] {
+        std::fs::create_dir_all(home.path().join(folder).join(store)).unwrap();
+        for entry in std::fs::read_dir(fixtures().join("stores/home").join(folder).join(store)).unwrap() {
+            let from = entry.unwrap().path();
+            std::fs::copy(
+                &from,
+                home.path().join(folder).join(store).join(from.file_name().unwrap()),
+            )
+            .unwrap();
+        }
+    }
+    let roots = stores().read(StoreLocation::CurrentUser, "Root").unwrap();
+    let root = roots
+        .certificates()
+        .iter()
+        .find(|it| it.leaf().subject().contains("Store Root"));
+    let file = home.path().join("root.der");
+    std::fs::write(&file, root.unwrap().leaf().der()).unwrap();
+
+    let without = CertificateStores::in_home(home.path());
+    let with = without.clone().trusting(&file);
+    let find = |stores: &CertificateStores| stores.find("deep.test", StoreLocation::CurrentUser, "My", false, now());
+    assert!(matches!(find(&without), Err(CertificateError::NotInStore { .. })));
+    let sent = find(&with).unwrap();
+    assert_eq!(subjects(sent.chain()), ["CN=Store Intermediate shared"]);
+
+    let machine = |store: &str| with.find("Store Root", StoreLocation::LocalMachine, store, true, now());
+    let error = machine("Root").unwrap_err().to_string();
+    assert!(
+        error.contains("CN=Store Root shared") && error.contains("it has no private key"),
+        "{error}"
+    );
+    assert!(machine("CA").unwrap_err().to_string().ends_with(": it is empty"));
+    let error = machine("My").unwrap_err().to_string();
+    assert!(error.starts_with("cannot open the store LocalMachine/My: "), "{error}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn issuers(leaf: &X509Certificate, others: &[X509Certificate]) -> Vec
 const MAX_LENGTH: usize = 10;
 
 /// Whether a certificate leads to one of the roots, over some of the intermediates, all signatures right and all dates
-/// valid; if not, why. A certificate that signed itself has to be one of the roots.
+/// valid; if not, why. A certificate that signed itself has to be one of the roots; one of an authority leads nowhere.
 pub(super) fn verify(
     leaf: &X509Certificate,
     intermediates: &[X509Certificate],
@@ -49,6 +49,13 @@ pub(super) fn verify(
     };
     if roots().any(|root| root == leaf) {
         return Ok(());
+    }
+    if leaf.is_self_issued() {
+        return Err("it signed itself and is not among the trusted roots".to_owned());
+    }
+    if leaf.is_authority() {
+        // What rustls verifies with has no answer for these.
+        return Err("it is the certificate of an authority, not of a server".to_owned());
     }
     let mut anchors = RootCertStore::empty();
     anchors.add_parsable_certificates(roots().map(der));
@@ -65,16 +72,127 @@ pub(super) fn verify(
         )
     });
     verified.map_err(|error| match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) if leaf.is_self_issued() => {
-            "it signed itself and is not among the trusted roots".to_owned()
-        }
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
             "nothing leads from its issuer to a trusted root".to_owned()
         }
+        rustls::Error::InvalidCertificate(reason) => format!("its chain is refused: {reason}"),
         other => other.to_string(),
     })
 }
 
 fn der(certificate: &X509Certificate) -> CertificateDer<'_> {
     CertificateDer::from(certificate.der())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pem::sections;
+    use super::*;
+    use std::time::Duration;
+
+    fn certificate(name: &str) -> X509Certificate {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/chains");
+        let text = std::fs::read(format!("{folder}/{name}.pem")).unwrap();
+        let section = sections(&text).next().unwrap();
+        X509Certificate::from_der(&section.certificate().unwrap()).unwrap()
+    }
+
+    fn certificates(names: &[&str]) -> Vec<X509Certificate> {
+        names.iter().map(|name| certificate(name)).collect()
+    }
+
+    #[test]
+    fn what_is_sent() {
+        let table: [(&str, &[&str], &[&str]); 9] = [
+            ("leaf", &[], &[]),
+            ("leaf", &["root"], &[]),
+            (
+                "leaf",
+                &["root", "old-root", "intermediate", "no-authority"],
+                &["intermediate"],
+            ),
+            // Renewed, and the same name with another key.
+            (
+                "leaf",
+                &["intermediate-expired", "intermediate-other-key", "intermediate"],
+                &["intermediate"],
+            ),
+            ("leaf", &["intermediate-other-key"], &[]),
+            (
+                "leaf-no-identifier",
+                &["intermediate-expired"],
+                &["intermediate-expired"],
+            ),
+            // Signed by another root, a root is an intermediate. It would lead on for ever if it could come twice.
+            (
+                "leaf",
+                &["intermediate", "cross-signed", "old-root"],
+                &["intermediate", "cross-signed"],
+            ),
+            ("self-signed-authority", &["root", "self-signed-authority"], &[]),
+            ("leaf-of-leaf", &["no-authority", "leaf-of-leaf"], &["no-authority"]),
+        ];
+        for (leaf, others, sent) in table {
+            assert_eq!(
+                issuers(&certificate(leaf), &certificates(others)),
+                certificates(sent),
+                "{leaf} {others:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_trusted() {
+        const NOBODY: &str = "nothing leads from its issuer to a trusted root";
+        // The reason, or nothing if it is trusted.
+        let table: [(&str, &[&str], &[&str], &str); 14] = [
+            ("leaf", &["intermediate"], &["root"], ""),
+            (
+                "leaf",
+                &["intermediate-other-key", "intermediate", "no-authority"],
+                &["old-root", "root"],
+                "",
+            ),
+            ("leaf-no-identifier", &["intermediate"], &["root"], ""),
+            ("leaf", &[], &["root"], NOBODY),
+            ("leaf", &["intermediate"], &[], NOBODY),
+            ("leaf", &["intermediate-expired"], &["root"], "expired"),
+            // Neither an intermediate nor the certificate itself becomes a root by lying among them.
+            ("leaf", &[], &["intermediate"], NOBODY),
+            ("leaf", &[], &["leaf"], NOBODY),
+            (
+                "leaf-wrong-signature",
+                &[],
+                &["root"],
+                "its chain is refused: BadSignature",
+            ),
+            ("leaf-of-old-root", &[], &["old-root"], NOBODY),
+            ("leaf-of-leaf", &["no-authority"], &["root"], "EndEntityUsedAsCa"),
+            ("authority", &[], &["root"], "it is the certificate of an authority"),
+            ("self-signed-authority", &[], &["self-signed-authority"], ""),
+            (
+                "self-signed-authority",
+                &[],
+                &["root"],
+                "it signed itself and is not among the trusted roots",
+            ),
+        ];
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000);
+        for (leaf, intermediates, roots, expected) in table {
+            let found = verify(
+                &certificate(leaf),
+                &certificates(intermediates),
+                &certificates(roots),
+                now,
+            );
+            let fits = match &found {
+                Ok(()) => expected.is_empty(),
+                Err(reason) => !expected.is_empty() && reason.contains(expected),
+            };
+            assert!(
+                fits,
+                "{leaf} {intermediates:?} {roots:?}: {found:?} instead of {expected:?}"
+            );
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What passwords open: PBES2, and the older schemes of PKCS#12.
 
 use pkcs8::der::{Decode, ErrorKind};
+use pkcs8::pkcs5;
 use pkcs8::pkcs5::pbes2::{Kdf, PBES2_OID, Parameters};
-use pkcs8::pkcs5::{self};
 use x509_cert::der::Encode;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 

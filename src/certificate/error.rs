@@ -230,10 +230,29 @@ impl fmt::Display for CertificateError {
 
 impl std::error::Error for CertificateError {}
 
+/// The items one after another, as many as anybody reads.
 fn list<T: fmt::Display>(items: &[T], separator: &str) -> String {
-    let texts: Vec<String> = items.iter().map(T::to_string).collect();
-    match texts.is_empty() {
-        true => "empty".to_owned(),
-        false => texts.join(separator),
+    if items.is_empty() {
+        return "empty".to_owned();
+    }
+    let mut texts: Vec<String> = items.iter().take(MAX_LISTED).map(T::to_string).collect();
+    if let Some(more) = items.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join(separator)
+}
+
+const MAX_LISTED: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(list::<u8>(&[], ", "), "empty");
+        assert_eq!(list(&[1, 2], ", "), "1, 2");
+        let many: Vec<u8> = (0..13).collect();
+        assert_eq!(list(&many, " "), "0 1 2 3 4 5 6 7 8 9 and 3 more");
     }
 }

@@ -11,6 +11,7 @@ use pkcs8::der::{Decode, SecretDocument};
 use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::SigningKey;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use x509_cert::der::asn1::OctetString;
 use x509_cert::der::{Reader, SliceReader};
@@ -179,7 +180,7 @@ pub(super) fn unusable(certificate: &X509Certificate, file: &str) -> Certificate
     let name = &certificate.public_key().name;
     let known = ["ECDSA P-256", "ECDSA P-384", "Ed25519"].contains(&name.as_str())
         || (name == "ECDSA P-521" && cfg!(feature = "aws-lc-rs"))
-        || RSA_SIZES.iter().any(|size| *name == format!("RSA {size}"));
+        || rsa_size(name).is_some_and(|size| RSA_SIZES.contains(&size));
     if known {
         return CertificateError::InvalidKey {
             file: file.to_owned(),
@@ -207,6 +208,10 @@ fn algorithm(key: &PrivateKeyDer<'_>) -> Option<ObjectIdentifier> {
     }
 }
 
+fn rsa_size(name: &str) -> Option<u32> {
+    name.strip_prefix("RSA ")?.parse().ok()
+}
+
 fn kind(algorithm: ObjectIdentifier) -> String {
     match algorithm {
         RSA => "RSA".to_owned(),
@@ -216,4 +221,4 @@ fn kind(algorithm: ObjectIdentifier) -> String {
 }
 
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-const RSA_SIZES: [u32; 4] = [2048, 3072, 4096, 8192];
+const RSA_SIZES: RangeInclusive<u32> = 2048..=if cfg!(feature = "aws-lc-rs") { 8192 } else { 4096 };

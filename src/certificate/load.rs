@@ -22,9 +22,10 @@ impl Certificate {
     /// use std::time::SystemTime;
     ///
     /// let stores = CertificateStores::in_home("tests/fixtures/dotnet/stores/home");
-    /// let source = CertificateSource::pfx("tests/fixtures/dotnet/pfx/key-p256.pfx", "geheim-1");
+    /// let folder = "tests/fixtures/dotnet/pem";
+    /// let source = CertificateSource::pem(format!("{folder}/p256.crt"), format!("{folder}/p256.pkcs8.key"));
     /// let certificate = Certificate::load(&source, &stores, SystemTime::now())?;
-    /// assert_eq!(certificate.leaf().subject().common_name(), Some("key-p256.stannel.test"));
+    /// assert_eq!(certificate.leaf().subject().common_name(), Some("pem-p256.stannel.test"));
     /// # Ok::<(), stannel::CertificateError>(())
     /// ```
     ///

@@ -21,7 +21,14 @@ impl Trust {
         Self::new(list("SSL_CERT_FILE"), list("SSL_CERT_DIR"))
     }
 
-    pub(super) fn new(file: Option<OsString>, folders: Option<OsString>) -> Self {
+    pub(super) fn of_file(file: PathBuf) -> Self {
+        Self {
+            files: vec![file],
+            folders: Vec::new(),
+        }
+    }
+
+    fn new(file: Option<OsString>, folders: Option<OsString>) -> Self {
         Self {
             files: match file {
                 Some(file) => vec![file.into()],

@@ -26,7 +26,7 @@ mod machine;
 mod pem;
 #[cfg(feature = "pfx")]
 mod pfx;
-mod provider;
+pub(crate) mod provider;
 mod store;
 mod subject;
 mod x509;
@@ -49,8 +49,8 @@ use std::sync::Arc;
 /// ```
 /// use stannel::Certificate;
 ///
-/// let folder = "tests/fixtures/dotnet";
-/// let certificate = Certificate::from_file(format!("{folder}/pfx/chain-mixed.pfx"), None, Some("geheim-1"))?;
+/// let folder = "tests/fixtures/dotnet/pem";
+/// let certificate = Certificate::from_pem_files(format!("{folder}/chain.pem"), format!("{folder}/chain.key"), None)?;
 /// assert_eq!(certificate.leaf().subject().common_name(), Some("chain.stannel.test"));
 /// assert_eq!(certificate.chain().len(), 1); // the intermediate; the root is never sent
 /// # Ok::<(), stannel::CertificateError>(())
@@ -254,6 +254,27 @@ impl fmt::Debug for Certificate {
             .field("leaf", self.leaf())
             .field("chain", &self.chain())
             .finish_non_exhaustive()
+    }
+}
+
+impl X509Certificate {
+    /// Reads all certificates of a PEM file, such as a list of roots, or the one of a DER file.
+    ///
+    /// ```
+    /// use stannel::certificate::X509Certificate;
+    ///
+    /// let chain = X509Certificate::read_all("tests/fixtures/dotnet/pem/chain.pem")?;
+    /// assert_eq!(chain.len(), 3);
+    /// assert!(chain[2].is_self_issued() && chain[2].is_authority());
+    /// # Ok::<(), stannel::CertificateError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, has no certificate, or one of them is damaged.
+    pub fn read_all(path: impl AsRef<Path>) -> Result<Vec<Self>, CertificateError> {
+        let path = path.as_ref();
+        certificates(&file::read(path)?, &file::name(path))
     }
 }
 

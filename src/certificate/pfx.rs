@@ -303,7 +303,10 @@ fn explain(failure: Failure, file: &str, given: bool) -> CertificateError {
             file,
             given,
         },
-        Failure::Malformed(reason) => CertificateError::Malformed { file, reason },
+        Failure::Malformed(reason) => CertificateError::Malformed {
+            reason: format!("{reason}; try openssl pkcs12 -in {file} -noout -info"),
+            file,
+        },
         Failure::Unsupported(algorithm) => CertificateError::Unsupported {
             remedy: format!(
                 "write it anew: openssl pkcs12 -legacy -in {file} -nodes -out all.pem, then openssl pkcs12 -export -in \

@@ -22,6 +22,7 @@ use std::time::SystemTime;
 ///
 /// let stores = CertificateStores::in_home("tests/fixtures/dotnet/stores/home");
 /// let store = stores.read(StoreLocation::CurrentUser, "My")?;
+/// # #[cfg(feature = "pfx")]
 /// assert_eq!(store.certificates().len(), 35);
 /// # Ok::<(), stannel::CertificateError>(())
 /// ```
@@ -68,6 +69,13 @@ impl CertificateStores {
             application_data: None,
             trust: Trust::default(),
         }
+    }
+
+    /// The same on a machine that trusts the certificates of a PEM or DER file, and nobody else.
+    #[must_use]
+    pub fn trusting(mut self, file: impl Into<PathBuf>) -> Self {
+        self.trust = Trust::of_file(file.into());
+        self
     }
 
     /// What the machine trusts: roots, and intermediates that lie among them.
