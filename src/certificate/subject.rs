@@ -72,23 +72,17 @@ impl Subject {
         fold(&self.search_text()).contains(&fold(text))
     }
 
-    /// The first common name.
+    /// The common name; of several the last one of the encoding, which .NET shows first.
     #[must_use]
     pub fn common_name(&self) -> Option<&str> {
-        self.common_names().next()
+        let mut names = self.places.iter().flatten().filter(|attribute| attribute.kind == "CN");
+        names.next_back().map(|attribute| attribute.value.as_str())
     }
 
-    /// Whether a common name is this text, whatever the case.
+    /// Whether the common name is this text, whatever the case.
     #[must_use]
     pub fn has_common_name(&self, text: &str) -> bool {
-        self.common_names().any(|name| fold(name) == fold(text))
-    }
-
-    fn common_names(&self) -> impl Iterator<Item = &str> {
-        let attributes = self.places.iter().flatten();
-        attributes
-            .filter(|attribute| attribute.kind == "CN")
-            .map(|attribute| attribute.value.as_str())
+        self.common_name().is_some_and(|name| fold(name) == fold(text))
     }
 }
 
@@ -119,7 +113,8 @@ fn join(place: &[Attribute], text: impl Fn(&Attribute) -> String) -> String {
 
 /// In quotes, if one who splits the text would otherwise be misled.
 fn quoted(value: &str) -> String {
-    let blank_ends = value.starts_with(char::is_whitespace) || value.ends_with(char::is_whitespace);
+    const BLANKS: [char; 6] = [' ', '\t', '\n', '\u{b}', '\u{c}', '\r'];
+    let blank_ends = value.starts_with(BLANKS) || value.ends_with(BLANKS);
     if value.is_empty() || blank_ends || value.contains([',', '+', '=', '"', '\n', '<', '>', '#', ';']) {
         format!("\"{}\"", value.replace('"', "\"\""))
     } else {
@@ -127,12 +122,12 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// Letter by letter in upper case, as .NET compares without regard to case: `ß` is not `SS`.
+/// Letter by letter in upper case, as .NET compares without regard to case: `ß` is not `SS`, and `ı` is not `I`.
 fn fold(text: &str) -> String {
     let upper = |c: char| {
         let mut letters = c.to_uppercase();
         match (letters.next(), letters.next()) {
-            (Some(letter), None) => letter,
+            (Some(letter), None) if letter.is_ascii() == c.is_ascii() => letter,
             _ => c,
         }
     };
@@ -208,10 +203,50 @@ mod tests {
         assert_eq!(Subject::new([("O", "x")]).common_name(), None);
     }
 
+    /// Asked of Kestrel 10.
+    #[test]
+    fn quotes() {
+        for letter in ['=', ';', '#', '<', '+', ',', '\n', '>'] {
+            let value = format!("a{letter}b");
+            assert_eq!(quoted(&value), format!("\"{value}\""));
+        }
+        for letter in ['\\', '/', '\'', '\r', '*', '|', ' '] {
+            let value = format!("a{letter}b");
+            assert_eq!(quoted(&value), value);
+        }
+        for (value, text) in [
+            (" a", "\" a\""),
+            ("a\t", "\"a\t\""),
+            ("\u{a0}a", "\u{a0}a"),
+            ("", "\"\""),
+        ] {
+            assert_eq!(quoted(value), text);
+        }
+    }
+
+    /// Asked of Kestrel 10.
+    #[test]
+    fn letter_case() {
+        for (one, other) in [
+            ("straße", "STRAßE"),
+            ("ǆ", "Ǆ"),
+            ("ǅ", "ǆ"),
+            ("ΣΑΣ", "σας"),
+            ("𐐨", "𐐀"),
+            ("İx", "İX"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{one} {other}");
+        }
+        for (one, other) in [("straße", "STRASSE"), ("ı", "I"), ("İ", "i̇"), ("ſ", "S")] {
+            assert_ne!(fold(one), fold(other), "{one} {other}");
+        }
+    }
+
     #[test]
     fn two_common_names() {
-        let subject = Subject::new([("CN", "first.test"), ("CN", "second.test")]);
-        assert!(subject.has_common_name("first.test") && subject.has_common_name("second.test"));
+        let subject = Subject::new([("CN", "first.test"), ("CN", "second.test"), ("O", "x")]);
+        assert!(subject.has_common_name("second.test") && !subject.has_common_name("first.test"));
+        assert!(subject.contains("first.test"));
     }
 
     #[test]
