@@ -386,3 +386,23 @@ fn descriptors_that_cannot_be_served() {
         );
     }
 }
+
+/// The kernel holds back who says nothing, and nobody who has something to say.
+#[cfg(feature = "defer-accept")]
+#[test]
+fn a_deferred_connection_is_seen_with_its_first_bytes() {
+    let mut options = options(1, &["http://127.0.0.1:0"]);
+    options.defer_accept = 30;
+    let server = Local::start(options);
+    let address = server.address();
+    let mut silent = Client::connect(address);
+    let mut eager = Client::connect(address);
+    assert_eq!(eager.get("/").status, 200);
+    // The one before it in the queue was not shown.
+    assert_eq!(server.handle.metrics().total().accepted_connections, 1);
+    assert_eq!(silent.get("/").status, 200);
+    assert_eq!(server.handle.metrics().total().accepted_connections, 2);
+    // A stop does not wait for somebody who was never shown.
+    let _held_back = Client::connect(address);
+    server.stop();
+}

@@ -48,6 +48,7 @@ fn find(key: &str) -> Option<&'static Setting> {
 }
 
 const BOOLEAN: &str = "true or false";
+const SECONDS: &str = "a number of seconds, 0 for none";
 const WORKERS: &str = "a number of threads above 0";
 const BYTES: &str = "a number of bytes";
 const BYTES_OR_NONE: &str = "a number of bytes, or none";
@@ -91,6 +92,14 @@ const SETTINGS: &[Setting] = &[
         expected: WORKERS,
         set: |options, text| {
             options.workers = or_none(text, number::<NonZeroUsize>)?;
+            Some(())
+        },
+    },
+    Setting {
+        key: "Kestrel:DeferAccept",
+        expected: SECONDS,
+        set: |options, text| {
+            options.defer_accept = number(text)?;
             Some(())
         },
     },
@@ -381,6 +390,7 @@ mod tests {
         let workers = |value| options(&["--Kestrel:Workers", value]).map(|options| options.workers.map(usize::from));
         assert_eq!(workers("3"), Ok(Some(3)));
         assert_eq!(workers("none"), Ok(None));
+        assert_eq!(options(&["--Kestrel:DeferAccept=3"]).unwrap().defer_accept, 3);
         assert!(!options(&["--Kestrel:AddServerHeader=FALSE"]).unwrap().add_server_header);
         assert!(options(&["--Kestrel:AddServerHeader=true"]).unwrap().add_server_header);
     }

@@ -43,6 +43,14 @@ pub struct ServerOptions {
     /// How many event loops there are, each on a thread of its own. Default `None`: one per available core, because
     /// handlers never block.
     pub workers: Option<NonZeroUsize>,
+    /// For how many seconds the kernel holds a TCP connection back until its first bytes are there (TCP_DEFER_ACCEPT); 0:
+    /// not at all. Default 0.
+    ///
+    /// It saves a wake-up for each connection: that is worth something where clients make a connection for each request.
+    /// The price: a client that says nothing is not seen, counted or timed before that time is over, after which it is
+    /// shown all the same. Sockets that are bound already keep what they have; without the feature `defer-accept` it does
+    /// nothing.
+    pub defer_accept: u32,
     /// Who is told of what happens. Default: nobody.
     pub observer: Option<Arc<dyn Observer>>,
     /// Whether SIGTERM and SIGINT stop the server gracefully; a second signal ends the lame-duck time. Default: no,
@@ -77,6 +85,7 @@ impl Default for ServerOptions {
             limits: Limits::default(),
             add_server_header: true,
             workers: None,
+            defer_accept: 0,
             observer: None,
             handle_signals: false,
             urls: Vec::new(),

@@ -3,7 +3,7 @@
 use super::address_owner::owner_of;
 use super::socket::Socket;
 use super::unix_listener::{UnixPath, bind_abstract, bind_path, share_unix};
-use crate::endpoint::{BindError, BindTarget, Binding, Layers, Limits, ListenOptions, SocketHandle, lines};
+use crate::endpoint::{BindError, BindTarget, Binding, Layers, ListenOptions, ServerOptions, SocketHandle, lines};
 use crate::handler::Peer;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, Type};
@@ -130,14 +130,14 @@ pub(super) struct BoundEndpoint {
 pub(super) fn bind_endpoint(
     endpoint: &ListenOptions,
     workers: usize,
-    limits: &Limits,
+    options: &ServerOptions,
 ) -> Result<BoundEndpoint, BindError> {
     if endpoint.https().is_some() {
         return Err(BindError::TlsUnavailable {
             endpoint: format!("{endpoint} ({})", endpoint.source()),
         });
     }
-    let open = |target| open_tcp(target, endpoint, workers, limits);
+    let open = |target| open_tcp(target, endpoint, workers, options);
     let bound = match (endpoint.bind_with(open), endpoint.binding()) {
         (Ok(Some(bound)), _) => Ok(Bound {
             binding: bound.binding,
@@ -153,7 +153,7 @@ pub(super) fn bind_endpoint(
         (Ok(None), Binding::Unix(path)) => bind_path(endpoint, path, workers),
         (Ok(None), Binding::UnixAbstract(name)) => bind_abstract(endpoint, name, workers),
         (Ok(None), Binding::Handle(handle)) => {
-            take_over(handle, endpoint, workers, limits).map_err(|error| endpoint.refused(endpoint.binding(), error))
+            take_over(handle, endpoint, workers, options).map_err(|error| endpoint.refused(endpoint.binding(), error))
         }
         (Ok(None), Binding::Address(_) | Binding::AnyIp(_) | Binding::Localhost(_)) => unreachable!("they are TCP"),
     };
@@ -190,7 +190,12 @@ pub(super) struct Bound {
 }
 
 /// A socket that is bound already: its own address tells what it is. It is not ours to close or, as a file, to remove.
-fn take_over(handle: &SocketHandle, endpoint: &ListenOptions, workers: usize, limits: &Limits) -> io::Result<Bound> {
+fn take_over(
+    handle: &SocketHandle,
+    endpoint: &ListenOptions,
+    workers: usize,
+    options: &ServerOptions,
+) -> io::Result<Bound> {
     let is_not = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
     let socket = socket2::Socket::from(handle.descriptor().try_clone()?);
     let address = socket.local_addr()?;
@@ -205,7 +210,7 @@ fn take_over(handle: &SocketHandle, endpoint: &ListenOptions, workers: usize, li
         return Err(is_not("it is not bound"));
     }
     if let Some(address) = address.as_socket() {
-        set_inherited(&socket, endpoint, limits)?;
+        set_inherited(&socket, endpoint, options)?;
         socket.listen(BACKLOG)?;
         let listener = std::net::TcpListener::from(socket);
         listener.set_nonblocking(true)?;
@@ -245,9 +250,9 @@ fn open_tcp(
     target: BindTarget,
     endpoint: &ListenOptions,
     workers: usize,
-    limits: &Limits,
+    options: &ServerOptions,
 ) -> io::Result<(SocketAddr, Vec<Listener>)> {
-    let first = tcp_socket(target, Port::Own, endpoint, limits)?;
+    let first = tcp_socket(target, Port::Own, endpoint, options)?;
     let address = first.local_addr()?.as_socket().unwrap_or(target.address);
     let target = BindTarget { address, ..target };
     let mut sockets = vec![first];
@@ -256,7 +261,7 @@ fn open_tcp(
         // that is at the same point at the same time is refused at listen.
         sockets[0].set_reuse_port(true)?;
         for _ in 1..workers {
-            sockets.push(tcp_socket(target, Port::Shared, endpoint, limits)?);
+            sockets.push(tcp_socket(target, Port::Shared, endpoint, options)?);
         }
     }
     let listeners = sockets
@@ -271,7 +276,7 @@ fn tcp_socket(
     target: BindTarget,
     port: Port,
     endpoint: &ListenOptions,
-    limits: &Limits,
+    options: &ServerOptions,
 ) -> io::Result<socket2::Socket> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = socket2::Socket::new(Domain::for_address(target.address), kind, Some(Protocol::TCP))?;
@@ -283,19 +288,23 @@ fn tcp_socket(
     if port == Port::Shared {
         socket.set_reuse_port(true)?;
     }
-    set_inherited(&socket, endpoint, limits)?;
+    set_inherited(&socket, endpoint, options)?;
     socket.bind(&target.address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
 }
 
 /// What accepted sockets have from the listening one, which saves calls for each.
-fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, limits: &Limits) -> io::Result<()> {
+fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, options: &ServerOptions) -> io::Result<()> {
     // Without it pipelined responses stall for 40 ms.
     socket.set_tcp_nodelay(endpoint.no_delay)?;
-    if let Some(stall) = limits.response_stall_timeout {
+    if let Some(stall) = options.limits.response_stall_timeout {
         socket.set_tcp_user_timeout(Some(stall))?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
+    }
+    #[cfg(feature = "defer-accept")]
+    if options.defer_accept > 0 {
+        super::defer_accept::set(socket, options.defer_accept)?;
     }
     Ok(())
 }
@@ -339,7 +348,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
                 listen(&mut options);
-                let bound = bind_endpoint(&options.endpoints()[0], 2, &options.limits).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 2, &options).unwrap();
                 assert_eq!(bound.listeners.len(), 2 * bound.address.socket_addrs().len());
                 for (_, listener) in &bound.listeners {
                     let Listener::Tcp(listener) = listener else {
@@ -360,7 +369,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 listen(&mut options).no_delay = no_delay;
                 options.limits.response_stall_timeout = stall;
-                let bound = bind_endpoint(&options.endpoints()[0], 1, &options.limits).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 1, &options).unwrap();
                 let addresses = bound.address.socket_addrs();
                 assert_eq!(addresses.len(), bound.listeners.len());
                 for (address, (_, listener)) in addresses.iter().zip(&bound.listeners) {

@@ -8,6 +8,8 @@ mod address_owner;
 mod changes;
 mod command;
 mod connection_io;
+#[cfg(feature = "defer-accept")]
+mod defer_accept;
 mod endpoints;
 mod listener;
 mod reload;
@@ -113,7 +115,7 @@ impl Server {
         let bound: Vec<BoundEndpoint> = plan
             .endpoints()
             .iter()
-            .map(|endpoint| bind_endpoint(endpoint, workers, &options.limits))
+            .map(|endpoint| bind_endpoint(endpoint, workers, &options))
             .collect::<Result<_, _>>()?;
         let mut parts: Vec<WorkerParts> = (0..workers)
             .map(|_| WorkerParts::new())

@@ -208,7 +208,7 @@ impl Follower {
     /// Returns whether that is settled; if not, it may be tried again once others are closed.
     fn open(&mut self, endpoint: &ListenOptions, may_be_in_the_way: bool, outcome: &mut ReloadOutcome) -> bool {
         let bound = if self.endpoints.has_room(1) {
-            bind_endpoint(endpoint, self.workers.len(), &self.options.limits)
+            bind_endpoint(endpoint, self.workers.len(), &self.options)
         } else {
             Err(BindError::TooManyEndpoints)
         };
