@@ -3,6 +3,11 @@
 // Without signals there is no orderly end to wait for.
 #![cfg(feature = "signals")]
 
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/ending.rs"]
+mod ending;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -47,18 +52,11 @@ impl Running {
     /// Asks it to stop, waits until it has; its exit code.
     fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
-        self.child.wait().unwrap().code()
+        ending::exit_code(&mut self.child)
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        ending::signal(&self.child, name);
     }
 
     /// Everything on standard error; waits for the end.

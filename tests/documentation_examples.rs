@@ -262,14 +262,19 @@ fn endpoints_replace_urls_and_add_to_those_of_code() {
     );
 }
 
-#[test]
-fn of_two_sections_the_last_one_counts() {
-    let [first, second, third] = free_ports();
+/// The sections `One` and `Two`, each with an endpoint.
+fn two_sections(first: u16, second: u16) -> Configuration {
     let text = format!(
         "{{ \"One\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://localhost:{first}\" }} }} }}, \
          \"Two\": {{ \"Endpoints\": {{ \"B\": {{ \"Url\": \"http://localhost:{second}\" }} }} }} }}"
     );
-    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+    Configuration::builder().add_json_text("a.json", text).build().unwrap()
+}
+
+#[test]
+fn of_two_sections_the_last_one_counts() {
+    let [first, second, third] = free_ports();
+    let configuration = two_sections(first, second);
     let mut options = ServerOptions::default();
     options.configure(configuration.section("One"));
     options
@@ -287,11 +292,7 @@ fn of_two_sections_the_last_one_counts() {
 #[test]
 fn what_a_loader_has_loaded_outlives_it_unless_it_was_configured() {
     let [first, second, third] = free_ports();
-    let text = format!(
-        "{{ \"One\": {{ \"Endpoints\": {{ \"A\": {{ \"Url\": \"http://localhost:{first}\" }} }} }}, \
-         \"Two\": {{ \"Endpoints\": {{ \"B\": {{ \"Url\": \"http://localhost:{second}\" }} }} }} }}"
-    );
-    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+    let configuration = two_sections(first, second);
     let mut options = ServerOptions::default();
     options
         .configure(configuration.section("One"))

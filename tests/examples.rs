@@ -4,8 +4,10 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ending.rs"]
+mod ending;
 
-use client::{Client, PATIENCE, wait_until};
+use client::{Client, PATIENCE};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -81,20 +83,12 @@ impl Example {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        ending::signal(&self.child, name);
     }
 
     fn stop(mut self) {
         self.signal("TERM");
-        wait_until("the end", || self.child.try_wait().unwrap().is_some());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(ending::exit_code(&mut self.child), Some(0));
     }
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ending.rs"]
+mod ending;
 
 use client::wait_until;
 use std::fs;
@@ -100,9 +102,8 @@ impl Start {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
-        wait_until("the end", || child.try_wait().unwrap().is_some());
+        ending::signal(&child, "TERM");
+        ending::exit_code(&mut child);
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(line.starts_with("Now listening on: "), "{line}{text}");

@@ -85,6 +85,20 @@ fn a_changed_file_is_noticed() {
     assert_eq!(server.outcome().started, [url(a)]);
 }
 
+/// Between reading the files and opening the sockets there may be any time.
+#[test]
+fn a_file_that_changes_before_the_server_starts_is_noticed() {
+    let [a, b] = free_ports();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("appsettings.json");
+    std::fs::write(&file, endpoints(&[("A", url(a))])).unwrap();
+    let configuration = stannel::Configuration::builder().add_json_file(&file).build().unwrap();
+    std::fs::write(&file, endpoints(&[("A", url(a)), ("B", url(b))])).unwrap();
+    let server = Following::follow(folder, &configuration, |_| (), hello);
+    assert_eq!(server.outcome().started, [url(b)]);
+    assert!(is_served(a) && is_served(b));
+}
+
 #[test]
 fn what_cannot_be_understood_changes_nothing() {
     let [a, b] = free_ports();
@@ -422,5 +436,5 @@ fn nothing_is_read_while_the_server_stops() {
     server.write(&endpoints(&[("B", url(b))]));
     server.handle().reload();
     drop(stuck);
-    assert!(server.next_outcome().is_none());
+    assert_eq!(server.outcome_until_the_end(), None);
 }

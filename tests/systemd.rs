@@ -4,8 +4,10 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/ending.rs"]
+mod ending;
 
-use client::{Client, PATIENCE, ask_over_unix, wait_until};
+use client::{Client, PATIENCE, ask_over_unix};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -68,21 +70,13 @@ impl Unit {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        ending::signal(&self.child, name);
     }
 
     fn stop(mut self) {
         self.signal("TERM");
         self.wait_for("STOPPING=1");
-        wait_until("the end", || self.child.try_wait().unwrap().is_some());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(ending::exit_code(&mut self.child), Some(0));
     }
 }
 
@@ -134,8 +128,7 @@ fn without_sockets_the_usual_endpoints_are_served() {
 fn what_is_no_socket_is_refused() {
     let file = std::fs::File::open("/dev/zero").unwrap();
     let mut unit = Unit::start(Some(file.into()), None, &[("LISTEN_FDS", "1")], &[]);
-    wait_until("the end", || unit.child.try_wait().unwrap().is_some());
-    assert_eq!(unit.child.wait().unwrap().code(), Some(1));
+    assert_eq!(ending::exit_code(&mut unit.child), Some(1));
 }
 
 #[test]

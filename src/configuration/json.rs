@@ -1,7 +1,7 @@
 //! JSON as a source of settings: objects and arrays become paths, everything else becomes text.
 
 use super::error::ConfigurationError;
-use super::key::{Folded, join};
+use super::key::Folded;
 use super::tree::{Origin, Tree};
 use jsonc_parser::ast::{ObjectPropName, Value};
 use jsonc_parser::common::Ranged;
@@ -110,7 +110,7 @@ impl Walk<'_> {
                 .elements
                 .iter()
                 .enumerate()
-                .try_for_each(|(index, item)| self.value(&join(key, &index.to_string()), item, depth + 1)),
+                .try_for_each(|(index, item)| self.value(&join_part(key, &index.to_string()), item, depth + 1)),
             Value::StringLit(text) => {
                 self.check_text(text.start(), text.end())?;
                 self.leaf(key, Some(text.value.clone().into_owned()), value)
@@ -165,7 +165,7 @@ impl Walk<'_> {
     }
 }
 
-/// A part below a key that may itself be empty text.
+/// A part below a key, which may be an empty text itself.
 fn join_part(key: &str, part: &str) -> String {
     format!("{key}:{part}")
 }
@@ -222,6 +222,10 @@ mod tests {
             let read = Configuration::builder().add_json_text("a.json", text).build();
             assert!(read.is_ok(), "{text}: {read:?}");
         }
+        let names = Configuration::builder().add_json_text("a.json", r#"{"":["x"],"a":[["y"]]}"#);
+        let names = names.build().unwrap().section("");
+        let names: Vec<(String, &str)> = names.entries().collect();
+        assert_eq!(names, [(":0".to_owned(), "x"), ("a:0:0".to_owned(), "y")]);
         for text in [
             "{\"a\":\"x\ny\"}",
             "{\"a\":\"x\ty\"}",

@@ -198,11 +198,9 @@ fn socket_mode(text: &str) -> Option<u32> {
 /// An array of names; a text counts as an array of one. Nothing readable in it is "leave it to the library", which hides
 /// the defaults; an empty array is not there.
 fn read_ssl_protocols(section: &Section, warnings: &mut Vec<String>) -> Option<SslProtocols> {
-    let section = section.section("SslProtocols");
-    let mut items: Vec<Section> = section.children().collect();
+    let items = section.section("SslProtocols").items();
     if items.is_empty() {
-        section.value().filter(|text| !text.is_empty())?;
-        items.push(section);
+        return None;
     }
     let mut protocols = SslProtocols::NONE;
     for item in items {

@@ -1,6 +1,6 @@
 //! Which keys mean something, and what is told of those that do not.
 
-use super::key::Folded;
+use super::key::{Folded, join};
 use super::nearest::nearest;
 use super::settings;
 use super::tree::{Leaf, Origin, Tree};
@@ -19,50 +19,44 @@ const HOST: [&str; 10] = [
     "ForwardedHeaders_Enabled",
 ];
 
-/// Keys of endpoints and certificates; `*` is any name or index.
-const ENDPOINTS: [&str; 13] = [
-    "Kestrel:Endpoints:*:Url",
-    "Kestrel:Endpoints:*:Protocols",
-    "Kestrel:Endpoints:*:SslProtocols",
-    "Kestrel:Endpoints:*:SslProtocols:*",
-    "Kestrel:Endpoints:*:ClientCertificateMode",
-    "Kestrel:Endpoints:*:ClientCertificateRoots",
-    "Kestrel:Endpoints:*:NoDelay",
-    "Kestrel:Endpoints:*:HandshakeTimeout",
-    "Kestrel:Endpoints:*:SocketMode",
-    "Kestrel:Endpoints:*:ReplaceStaleSocket",
-    "Kestrel:Endpoints:*:Sni:*:Protocols",
-    "Kestrel:Endpoints:*:Sni:*:SslProtocols",
-    "Kestrel:Endpoints:*:Sni:*:SslProtocols:*",
-];
-
-const MORE: [&str; 9] = [
-    "Kestrel:Endpoints:*:Sni:*:ClientCertificateMode",
-    "Kestrel:Endpoints:*:Sni:*:ClientCertificateRoots",
-    "Kestrel:EndpointDefaults:Protocols",
-    "Kestrel:EndpointDefaults:SslProtocols",
-    "Kestrel:EndpointDefaults:SslProtocols:*",
-    "Kestrel:EndpointDefaults:ClientCertificateMode",
-    "Kestrel:EndpointDefaults:ClientCertificateRoots",
-    "Kestrel:EndpointDefaults:NoDelay",
-    "Kestrel:EndpointDefaults:HandshakeTimeout",
-];
-
-/// Where a certificate may stand, and what it may say.
-const CERTIFICATES: [&str; 4] = [
-    "Kestrel:Endpoints:*:Certificate",
-    "Kestrel:Endpoints:*:Sni:*:Certificate",
-    "Kestrel:Certificates:Default",
-    "Kestrel:Certificates:Development",
-];
-const CERTIFICATE_KEYS: [&str; 7] = [
-    "Path",
-    "KeyPath",
-    "Password",
-    "Subject",
-    "Store",
-    "Location",
-    "AllowInvalid",
+/// Sections and the keys in them; `*` is any name or index.
+const SECTIONS: [(&[&str], &[&str]); 4] = [
+    (&["Kestrel:Endpoints:*"], &["Url", "SocketMode", "ReplaceStaleSocket"]),
+    (
+        &["Kestrel:Endpoints:*", "Kestrel:EndpointDefaults"],
+        &["NoDelay", "HandshakeTimeout"],
+    ),
+    (
+        &[
+            "Kestrel:Endpoints:*",
+            "Kestrel:Endpoints:*:Sni:*",
+            "Kestrel:EndpointDefaults",
+        ],
+        &[
+            "Protocols",
+            "SslProtocols",
+            "SslProtocols:*",
+            "ClientCertificateMode",
+            "ClientCertificateRoots",
+        ],
+    ),
+    (
+        &[
+            "Kestrel:Endpoints:*:Certificate",
+            "Kestrel:Endpoints:*:Sni:*:Certificate",
+            "Kestrel:Certificates:Default",
+            "Kestrel:Certificates:Development",
+        ],
+        &[
+            "Path",
+            "KeyPath",
+            "Password",
+            "Subject",
+            "Store",
+            "Location",
+            "AllowInvalid",
+        ],
+    ),
 ];
 
 /// Sections that hold anything, or whose readers tell what means nothing.
@@ -75,16 +69,13 @@ const ANYTHING: [&str; 5] = [
 ];
 
 fn patterns() -> Vec<String> {
-    let certificates = CERTIFICATES
-        .iter()
-        .flat_map(|place| CERTIFICATE_KEYS.iter().map(move |key| format!("{place}:{key}")));
-    let others = HOST
-        .iter()
-        .chain(&ENDPOINTS)
-        .chain(&MORE)
-        .copied()
-        .chain(settings::keys());
-    others.map(str::to_owned).chain(certificates).collect()
+    let in_sections = SECTIONS.iter().flat_map(|(places, keys)| {
+        places
+            .iter()
+            .flat_map(|place| keys.iter().map(move |key| join(place, key)))
+    });
+    let others = HOST.into_iter().chain(settings::keys()).map(str::to_owned);
+    others.chain(in_sections).collect()
 }
 
 /// One line for each key below `Kestrel` that means nothing to the server, with the known key that is nearest to it, and

@@ -4,15 +4,14 @@ use super::error::ConfigurationError;
 use super::kestrel::{EndpointSettings, Shared, origin, read_certificate, text};
 use super::section::Section;
 use crate::endpoint::{
-    Binding, CertificateSource, EndpointSource, HttpsOptions, ListenOptions, ServerOptions, SocketHandle,
+    Binding, CertificateSource, EndpointSource, HttpsOptions, ListenCallback, ListenOptions, ServerOptions,
+    SocketHandle,
 };
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 type EndpointCallback = Arc<dyn Fn(&mut EndpointConfiguration<'_>) + Send + Sync>;
-
-type ListenCallback = Arc<dyn Fn(&mut ListenOptions) + Send + Sync>;
 
 /// Makes endpoints of a configuration section; Kestrel's `KestrelConfigurationLoader`.
 /// [`ServerOptions::configure`] makes it.
@@ -42,6 +41,8 @@ pub struct ConfigurationLoader {
     section: Section,
     reload_on_change: bool,
     defaults: Arc<Shared>,
+    /// What of the defaults cannot be understood; told when the endpoints are loaded.
+    warnings: Vec<String>,
     callbacks: Vec<(String, EndpointCallback)>,
     deferred: Vec<(Binding, ListenCallback)>,
     is_loaded: bool,
@@ -80,10 +81,11 @@ impl EndpointConfiguration<'_> {
 
 impl ConfigurationLoader {
     pub(crate) fn new(section: Section) -> Self {
-        // What cannot be understood is told when the endpoints are loaded.
-        let defaults = Shared::read(&section.section("EndpointDefaults"), &mut Vec::new());
+        let mut warnings = Vec::new();
+        let defaults = Shared::read(&section.section("EndpointDefaults"), &mut warnings);
         Self {
             section,
+            warnings,
             reload_on_change: false,
             defaults: Arc::new(defaults),
             callbacks: Vec::new(),
@@ -176,17 +178,17 @@ impl ConfigurationLoader {
         self.reload_on_change
     }
 
-    /// The names of the endpoints whose sections may have keys of the program's own.
-    /// The same loader over a newer configuration, to be loaded again. The endpoints that code added through it stay.
+    /// The same loader over a newer configuration, to be loaded again. The endpoints that code added through it were made
+    /// when it was loaded first.
     pub(crate) fn with_section(&self, section: Section) -> Self {
         Self {
-            defaults: Self::new(section.clone()).defaults,
-            section,
-            is_loaded: false,
-            ..self.clone()
+            reload_on_change: self.reload_on_change,
+            callbacks: self.callbacks.clone(),
+            ..Self::new(section)
         }
     }
 
+    /// The names of the endpoints whose sections may have keys of the program's own.
     pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
         self.callbacks.iter().map(|(name, _)| name.as_str())
     }
@@ -213,11 +215,11 @@ pub(crate) fn load(
     if loader.callbacks.iter().any(|(name, _)| name.is_empty()) {
         return Err(ConfigurationError::EmptyEndpointName);
     }
-    let mut loaded = Loaded::default();
-    let section = &loader.section;
-    // Only to tell what cannot be understood: the defaults have been in force since the loader was made.
-    Shared::read(&section.section("EndpointDefaults"), &mut loaded.warnings);
-    default_certificate(section, &mut loaded.warnings)?;
+    let mut loaded = Loaded {
+        warnings: loader.warnings.clone(),
+        ..Loaded::default()
+    };
+    default_certificate(&loader.section, &mut loaded.warnings)?;
     for (binding, configure) in loader.deferred.drain(..) {
         let mut endpoint = options.endpoint(binding, EndpointSource::Code);
         configure(&mut endpoint);

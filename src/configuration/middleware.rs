@@ -126,7 +126,7 @@ impl Configuration {
     pub fn middleware_warnings(&self) -> Vec<String> {
         let mut hosts = allowed_hosts(self);
         let section = self.section(SECTION);
-        hosts.extend(items(&section.section("AllowedHosts")).into_iter().filter_map(|item| {
+        hosts.extend(section.section("AllowedHosts").items().into_iter().filter_map(|item| {
             let host = item.value()?.trim().to_owned();
             Some((host, item))
         }));
@@ -155,22 +155,13 @@ impl Configuration {
 fn allowed_hosts(configuration: &Configuration) -> Vec<(String, Section)> {
     let section = configuration.section(ALLOWED_HOSTS);
     let mut hosts = Vec::new();
-    for item in items(&section) {
+    for item in section.items() {
         let text = item.value().unwrap_or_default();
         for host in text.split(';').filter(|host| !host.is_empty()) {
             hosts.push((host.to_owned(), item.clone()));
         }
     }
     hosts
-}
-
-/// The items of an array; a text counts as an array of one.
-fn items(section: &Section) -> Vec<Section> {
-    let items: Vec<Section> = section.children().collect();
-    if items.is_empty() && section.value().is_some_and(|text| !text.is_empty()) {
-        return vec![section.clone()];
-    }
-    items
 }
 
 /// Replaces a list if one is given; an empty one is given too.
@@ -182,7 +173,7 @@ fn replace<T>(
     expected: &'static str,
 ) -> Result<(), ConfigurationError> {
     let section = section.section(key);
-    let items = items(&section);
+    let items = section.items();
     if items.is_empty() && section.value().is_none() {
         return Ok(());
     }

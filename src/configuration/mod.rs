@@ -63,6 +63,8 @@ pub struct Configuration {
 struct Inner {
     tree: Tree,
     sources: ConfigurationBuilder,
+    /// The files as they were before they were read: what is written meanwhile is a change.
+    read: Fingerprint,
     content_root: PathBuf,
     environment_name: String,
 }
@@ -93,11 +95,13 @@ impl Configuration {
     }
 
     fn read(sources: ConfigurationBuilder) -> Result<Self, ConfigurationError> {
+        let read = Fingerprint::of(&sources.files());
         let mut tree = Tree::default();
         sources.read_into(&mut tree)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 tree,
+                read,
                 content_root: sources.base_path.clone().unwrap_or_default(),
                 environment_name: sources
                     .environment_name
@@ -195,6 +199,11 @@ impl Configuration {
 
     pub(crate) fn apply_to(&self, options: &mut ServerOptions) -> Result<(), ConfigurationError> {
         settings::apply(self.tree(), options)
+    }
+
+    /// The files as they were when they were read.
+    pub(crate) fn read_fingerprint(&self) -> &Fingerprint {
+        &self.inner.read
     }
 
     /// The files as they are on the disk now, read or not.

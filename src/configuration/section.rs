@@ -83,6 +83,15 @@ impl Section {
         names.into_iter().map(|name| self.section(&name))
     }
 
+    /// The items of an array; a text that is not empty counts as an array of one.
+    pub(super) fn items(&self) -> Vec<Self> {
+        let mut items: Vec<Self> = self.children().collect();
+        if items.is_empty() && self.value().is_some_and(|text| !text.is_empty()) {
+            items.push(self.clone());
+        }
+        items
+    }
+
     /// Whether there is a value here or below.
     #[must_use]
     pub fn exists(&self) -> bool {

@@ -35,7 +35,7 @@ impl ListenOptions {
     ///
     /// An address is bound as it is, `[::]` for IPv4 too. "Any" is `[::]`, or `0.0.0.0` where that fails for another reason
     /// than being in use. `localhost` is 127.0.0.1 and then `[::1]` on the same port: in use on either is an error, one that
-    /// is not available is told and done without.
+    /// is not available is told and done without. An endpoint that is no TCP one has none.
     ///
     /// ```
     /// use stannel::ServerOptions;
@@ -49,15 +49,15 @@ impl ListenOptions {
     ///         false => Err(io::ErrorKind::AddrNotAvailable.into()),
     ///     })
     ///     .unwrap();
-    /// assert_eq!(bound.unwrap().sockets, [("127.0.0.1:5000".parse().unwrap(), "a socket")]);
+    /// assert_eq!(bound.sockets, [("127.0.0.1:5000".parse().unwrap(), "a socket")]);
     /// ```
     ///
     /// # Errors
-    /// Why it cannot be served. `Ok(None)`: it is no TCP endpoint.
+    /// Why it cannot be served.
     pub fn bind_with<S>(
         &self,
         mut open: impl FnMut(BindTarget) -> io::Result<(SocketAddr, S)>,
-    ) -> Result<Option<BoundSockets<S>>, BindError> {
+    ) -> Result<BoundSockets<S>, BindError> {
         match self.binding() {
             Binding::Address(address) => {
                 let dual_stack = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -68,14 +68,17 @@ impl ListenOptions {
                 let (real, socket) = open(target).map_err(|error| self.refused(*address, error))?;
                 let mut address = *address;
                 address.set_port(real.port());
-                Ok(Some(BoundSockets {
+                Ok(BoundSockets {
                     binding: Binding::Address(address),
                     sockets: vec![(real, socket)],
-                }))
+                })
             }
-            Binding::AnyIp(port) => self.bind_any(*port, &mut open).map(Some),
-            Binding::Localhost(port) => self.bind_localhost(*port, &mut open).map(Some),
-            Binding::Unix(_) | Binding::UnixAbstract(_) | Binding::Handle(_) => Ok(None),
+            Binding::AnyIp(port) => self.bind_any(*port, &mut open),
+            Binding::Localhost(port) => self.bind_localhost(*port, &mut open),
+            other @ (Binding::Unix(_) | Binding::UnixAbstract(_) | Binding::Handle(_)) => Ok(BoundSockets {
+                binding: other.clone(),
+                sockets: Vec::new(),
+            }),
         }
     }
 

@@ -152,6 +152,11 @@ impl ListenOptions {
         &self.source
     }
 
+    /// Whether it comes from `Kestrel:Endpoints`.
+    pub(crate) fn is_configured(&self) -> bool {
+        matches!(self.source, EndpointSource::Configuration { .. })
+    }
+
     /// Its HTTPS options; `None` if it serves plain HTTP.
     #[must_use]
     pub fn https(&self) -> Option<&HttpsOptions> {

@@ -175,12 +175,10 @@ impl ServerOptions {
 
     /// Code endpoints stand before configured ones, whenever they were added.
     fn push(&mut self, endpoint: ListenOptions) -> &mut ListenOptions {
-        let is_configured =
-            |endpoint: &ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
         let place = self
             .endpoints
             .iter()
-            .position(is_configured)
+            .position(ListenOptions::is_configured)
             .unwrap_or(self.endpoints.len());
         self.endpoints.insert(place, endpoint);
         &mut self.endpoints[place]
@@ -257,8 +255,7 @@ impl ServerOptions {
         let loaded = load(&mut loader, self);
         self.loader = Some(loader);
         let Some(loaded) = loaded? else { return Ok(()) };
-        self.endpoints
-            .retain(|endpoint| !matches!(endpoint.source(), EndpointSource::Configuration { .. }));
+        self.endpoints.retain(|endpoint| !endpoint.is_configured());
         self.endpoints.extend(loaded.deferred);
         self.endpoints.extend(loaded.configured);
         self.warnings = loaded.warnings;

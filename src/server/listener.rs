@@ -3,7 +3,9 @@
 use super::address_owner::owner_of;
 use super::socket::Socket;
 use super::unix_listener::{UnixPath, bind_abstract, bind_path, share_unix};
-use crate::endpoint::{BindError, BindTarget, Binding, Layers, ListenOptions, ServerOptions, SocketHandle, lines};
+use crate::endpoint::{
+    BindError, BindTarget, Binding, BoundSockets, Layers, ListenOptions, ServerOptions, SocketHandle, lines,
+};
 use crate::handler::Peer;
 use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, Type};
@@ -137,25 +139,15 @@ pub(super) fn bind_endpoint(
             endpoint: format!("{endpoint} ({})", endpoint.source()),
         });
     }
-    let open = |target| open_tcp(target, endpoint, workers, options);
-    let bound = match (endpoint.bind_with(open), endpoint.binding()) {
-        (Ok(Some(bound)), _) => Ok(Bound {
-            binding: bound.binding,
-            socket_addrs: bound.sockets.iter().map(|(address, _)| *address).collect(),
-            listeners: bound
-                .sockets
-                .into_iter()
-                .flat_map(|(_, listeners)| listeners.into_iter().enumerate())
-                .collect(),
-            unix_path: None,
-        }),
-        (Err(error), _) => Err(error),
-        (Ok(None), Binding::Unix(path)) => bind_path(endpoint, path, workers),
-        (Ok(None), Binding::UnixAbstract(name)) => bind_abstract(endpoint, name, workers),
-        (Ok(None), Binding::Handle(handle)) => {
+    let bound = match endpoint.binding() {
+        Binding::Unix(path) => bind_path(endpoint, path, workers),
+        Binding::UnixAbstract(name) => bind_abstract(endpoint, name, workers),
+        Binding::Handle(handle) => {
             take_over(handle, endpoint, workers, options).map_err(|error| endpoint.refused(endpoint.binding(), error))
         }
-        (Ok(None), Binding::Address(_) | Binding::AnyIp(_) | Binding::Localhost(_)) => unreachable!("they are TCP"),
+        Binding::Address(_) | Binding::AnyIp(_) | Binding::Localhost(_) => endpoint
+            .bind_with(|target| open_tcp(target, endpoint, workers, options))
+            .map(Bound::from),
     };
     let bound = bound.map_err(|error| match error {
         BindError::AddressInUse {
@@ -187,6 +179,21 @@ pub(super) struct Bound {
     pub(super) socket_addrs: Vec<SocketAddr>,
     pub(super) listeners: Vec<(usize, Listener)>,
     pub(super) unix_path: Option<UnixPath>,
+}
+
+impl From<BoundSockets<Vec<Listener>>> for Bound {
+    fn from(bound: BoundSockets<Vec<Listener>>) -> Self {
+        Self {
+            binding: bound.binding,
+            socket_addrs: bound.sockets.iter().map(|(address, _)| *address).collect(),
+            listeners: bound
+                .sockets
+                .into_iter()
+                .flat_map(|(_, listeners)| listeners.into_iter().enumerate())
+                .collect(),
+            unix_path: None,
+        }
+    }
 }
 
 /// A socket that is bound already: its own address tells what it is. It is not ours to close or, as a file, to remove.

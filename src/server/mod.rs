@@ -24,7 +24,6 @@ mod worker;
 
 pub use listener::{BoundAddress, listening_line};
 
-use crate::configuration::Configuration;
 use crate::connection::HandlerFactory;
 use crate::endpoint::{BindError, ServerOptions};
 use crate::event::{Metrics, Watch};
@@ -99,11 +98,6 @@ impl Server {
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, |count| count.get());
         options.load().map_err(BindError::Configuration)?;
-        // Before it is read: what is written meanwhile is a change.
-        let read = options
-            .followed_configuration()
-            .map(Configuration::fingerprint)
-            .unwrap_or_default();
         let plan = options.plan().map_err(BindError::Configuration)?;
         for note in plan.notes() {
             log::log!(target: "stannel", note.level(), "{}", note.text());
@@ -162,7 +156,10 @@ impl Server {
                 endpoints,
                 watch: Watch::new(options.observer.clone()),
                 follows_changes: plan.follows_changes(),
-                read,
+                read: options
+                    .followed_configuration()
+                    .map(|configuration| configuration.read_fingerprint().clone())
+                    .unwrap_or_default(),
                 changed: None,
                 options,
             },

@@ -5,7 +5,7 @@ use super::endpoints::Endpoints;
 use super::listener::{BoundAddress, BoundEndpoint, bind_endpoint};
 use super::unix_listener::UnixPath;
 use crate::configuration::{ConfigurationError, Fingerprint};
-use crate::endpoint::{BindError, EndpointSource, ListenOptions, ServerOptions};
+use crate::endpoint::{BindError, ListenOptions, ServerOptions};
 use crate::event::{ReloadOutcome, Watch};
 use crate::places::Places;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct Follower {
     pub(super) watch: Watch,
     /// Whether changes of the files are followed.
     pub(super) follows_changes: bool,
-    /// The files as they were when they were read.
+    /// The files as they were when they were last read, with whatever success.
     pub(super) read: Fingerprint,
     /// The files as they were found since, and when first.
     pub(super) changed: Option<(Fingerprint, Instant)>,
@@ -105,9 +105,8 @@ impl Follower {
         }
         self.options = options;
         self.options.tell_reloaded(&newer);
-        let is_configured =
-            |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
-        let wanted = plan.endpoints().iter().filter(is_configured).cloned().collect();
+        let configured = plan.endpoints().iter().filter(|endpoint| endpoint.is_configured());
+        let wanted = configured.cloned().collect();
         Ok(self.serve(wanted))
     }
 
@@ -168,8 +167,7 @@ impl Follower {
     /// Takes out the endpoints of the configuration that are not wanted as they are.
     fn take_gone(&mut self, wanted: &[ListenOptions]) -> Vec<Served> {
         let stays = |served: &Served| {
-            !matches!(served.options.source(), EndpointSource::Configuration { .. })
-                || wanted.iter().any(|endpoint| endpoint.is_as_configured(&served.options))
+            !served.options.is_configured() || wanted.iter().any(|endpoint| endpoint.is_as_configured(&served.options))
         };
         let (stay, gone) = std::mem::take(&mut self.served).into_iter().partition(stays);
         self.served = stay;

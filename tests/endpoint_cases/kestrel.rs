@@ -27,14 +27,13 @@ pub(crate) fn name(error: &ConfigurationError) -> &'static str {
     }
 }
 
-const ABOUT_CERTIFICATES: [&str; 8] = [
+const ABOUT_CERTIFICATES: [&str; 7] = [
     "bad-password",
     "invalid-key",
     "no-private-key",
     "certificate-not-found",
     "eku-not-server-auth",
     "certificate-required",
-    "no-certificate",
     "file-not-found",
 ];
 
@@ -146,7 +145,7 @@ pub(crate) fn config(case: &Case) -> Outcome {
         || input.get("store").is_some()
         || expect.get("default_certificate").is_some()
         || input["development_certificate"] == true && error.is_none()
-        || error.is_some_and(|error| ABOUT_CERTIFICATES.contains(&error) && error != "no-certificate");
+        || error.is_some_and(|error| ABOUT_CERTIFICATES.contains(&error));
     if reads_certificates {
         return Outcome::Skipped(NEEDS_CERTIFICATES);
     }

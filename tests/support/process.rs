@@ -3,13 +3,16 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-use super::client::{PATIENCE, wait_until};
+#[path = "ending.rs"]
+mod ending;
+
+use super::client::PATIENCE;
 use stannel::{Configuration, Handler, Server};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) const ANY_PORT: &str = "--urls=http://127.0.0.1:0";
@@ -114,19 +117,12 @@ impl Process {
     }
 
     pub(crate) fn terminate(&self) {
-        let pid = self.id().to_string();
-        let status = Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap();
-        assert!(status.success());
+        ending::signal(&self.child, "TERM");
     }
 
     /// The exit code, once it has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        let mut status: Option<ExitStatus> = None;
-        wait_until("the server to end", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.and_then(|status| status.code())
+        ending::exit_code(&mut self.child)
     }
 
     /// Asks it to stop and expects that it does so in order; what it wrote on standard error.

@@ -5,8 +5,7 @@
 
 use crate::client::PATIENCE;
 use stannel::{
-    BoundAddress, Configuration, ConnectionInfo, Exchange, Handler, Observer, ReloadOutcome, Request, Server,
-    ServerHandle, ServerOptions, StatusCode,
+    Configuration, Exchange, Handler, Observer, ReloadOutcome, Request, Server, ServerHandle, ServerOptions, StatusCode,
 };
 use std::fs;
 use std::path::PathBuf;
@@ -28,8 +27,6 @@ impl Observer for Tell {
     fn reloaded(&self, outcome: &ReloadOutcome) {
         let _ = self.0.lock().unwrap().send(outcome.clone());
     }
-
-    fn accepted(&self, _: &ConnectionInfo) {}
 }
 
 /// Says hello.
@@ -51,6 +48,20 @@ impl Following {
             .add_optional_json_file("appsettings.json")
             .build()
             .unwrap();
+        Self::follow(folder, &configuration, change, factory)
+    }
+
+    /// Serves what a configuration says whose files are in that folder.
+    pub(crate) fn follow<H, F>(
+        folder: TempDir,
+        configuration: &Configuration,
+        change: impl FnOnce(&mut ServerOptions),
+        factory: F,
+    ) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
         let (sender, outcomes) = channel();
         let mut options = configuration.server_options().unwrap();
         options.observer = Some(Arc::new(Tell(Mutex::new(sender))));
@@ -87,8 +98,9 @@ impl Following {
         self.outcomes.recv_timeout(PATIENCE).expect("the configuration is read")
     }
 
-    /// What was told since, if anything.
-    pub(crate) fn next_outcome(&self) -> Option<ReloadOutcome> {
+    /// Waits until the server has stopped, which somebody must have asked for; what was told until then, if anything.
+    pub(crate) fn outcome_until_the_end(mut self) -> Option<ReloadOutcome> {
+        self.running.take().unwrap().join().unwrap();
         self.outcomes.try_recv().ok()
     }
 
@@ -99,14 +111,6 @@ impl Following {
     /// Waits for something that is not to happen.
     pub(crate) fn nothing_within(&self, time: std::time::Duration) -> Option<ReloadOutcome> {
         self.outcomes.recv_timeout(time).ok()
-    }
-
-    /// The address of the endpoint on that port.
-    pub(crate) fn address(&self, port: u16) -> Option<BoundAddress> {
-        self.handle
-            .addresses()
-            .into_iter()
-            .find(|address| address.port() == Some(port))
     }
 }
 
