@@ -6,27 +6,12 @@ mod core;
 mod tls;
 
 use core::{Client, Core, GET, echo, ok, status};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use rustls::{AlertDescription, Error, ServerConfig};
+use rustls::{AlertDescription, Error};
 use stannel::connection::Connection;
 use stannel::tls::TlsEndpoint;
 use stannel::{CloseReason, Exchange, Request, StatusCode};
 use std::sync::Arc;
-use tls::Peer;
-
-fn endpoint() -> Arc<TlsEndpoint> {
-    let folder = "tests/fixtures/dotnet/pem";
-    let chain = CertificateDer::pem_file_iter(format!("{folder}/p256.crt")).unwrap();
-    let key = PrivateKeyDer::from_pem_file(format!("{folder}/p256.pkcs8.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(rustls::ALL_VERSIONS)
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain.map(Result::unwrap).collect(), key)
-        .unwrap();
-    Arc::new(TlsEndpoint::from_config(Arc::new(config)))
-}
+use tls::{Peer, any_endpoint};
 
 fn connect(core: &Core, endpoint: &Arc<TlsEndpoint>) -> Client {
     core.client_of(|engine, info| Connection::secured(engine, info, 0, endpoint))
@@ -73,7 +58,7 @@ fn a_request_is_answered_inside_tls_and_knows_it() {
         ),
     ] {
         let core = Core::new(|_| (), whoami);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         let config = Arc::new(tls::Trusting::new().config(versions));
         let mut peer = Peer::new(&config, "site.test");
         assert_eq!(run(&mut client, &mut peer).unwrap(), "");
@@ -99,7 +84,7 @@ fn a_request_is_answered_inside_tls_and_knows_it() {
 fn records_may_come_in_any_pieces() {
     for step in [1, 2, 3, 5, 16, 100, 1000, 100_000] {
         let core = Core::new(|_| (), echo);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         let mut peer = Peer::any();
         let body = "x".repeat(40_000);
         let mut plain = Vec::new();
@@ -124,7 +109,7 @@ fn records_may_come_in_any_pieces() {
 fn answers_are_cut_into_records() {
     let big = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send(vec![b'y'; 300_000]);
     let core = Core::new(|_| (), big);
-    let mut client = connect(&core, &endpoint());
+    let mut client = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     run(&mut client, &mut peer).unwrap();
     let sealed = peer.seal([GET, GET].concat());
@@ -141,9 +126,9 @@ fn answers_are_cut_into_records() {
 #[test]
 fn a_handshake_has_a_deadline_however_its_bytes_drip_in() {
     let core = Core::new(|_| (), ok);
-    let mut silent = connect(&core, &endpoint());
-    let mut slow = connect(&core, &endpoint());
-    let mut halfway = connect(&core, &endpoint());
+    let mut silent = connect(&core, &any_endpoint());
+    let mut slow = connect(&core, &any_endpoint());
+    let mut halfway = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     let hello = peer.records();
     halfway.send(&hello);
@@ -172,7 +157,7 @@ fn who_speaks_no_tls_gets_no_answer_at_all() {
         &[0xff; 70_000],
     ] {
         let core = Core::new(|_| (), ok);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         client.push(first);
         assert_eq!(client.end(), Some((core::End::Closed, 0)));
         assert_eq!(client.take(usize::MAX), b"");
@@ -199,7 +184,7 @@ fn damaged_handshakes_are_told_so() {
         (&[22, 3, 1, 0, 4, 14, 0, 0, 0], AlertDescription::UnexpectedMessage),
     ] {
         let core = Core::new(|_| (), ok);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         client.push(bytes);
         let answer = client.take(usize::MAX);
         assert_eq!(alert(&answer), Some(expected), "{answer:x?}");
@@ -215,7 +200,7 @@ fn a_client_that_leaves_halfway_costs_nothing() {
     let hello = Peer::any().records();
     for cut in 0..=hello.len() {
         let core = Core::new(|_| (), ok);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         client.send(&hello[..cut]);
         client.finish();
         assert_eq!(client.reason(), Some(CloseReason::HandshakeFailed), "cut at {cut}");
@@ -230,7 +215,7 @@ fn a_close_notify_right_behind_the_hello_ends_it() {
     let close_notify = [21, 3, 3, 0, 2, 1, 0];
     for separately in [false, true] {
         let core = Core::new(|_| (), ok);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         if separately {
             client.send(&hello);
             client.send(close_notify);
@@ -258,7 +243,7 @@ fn a_hello_may_come_in_many_records() {
             records.extend(piece);
         }
         let core = Core::new(|_| (), ok);
-        let mut client = connect(&core, &endpoint());
+        let mut client = connect(&core, &any_endpoint());
         for record in records.chunks(size + 5) {
             client.push(record);
         }
@@ -271,7 +256,7 @@ fn a_hello_may_come_in_many_records() {
 #[test]
 fn the_peers_close_notify_is_the_end_of_its_requests() {
     let core = Core::new(|_| (), ok);
-    let mut client = connect(&core, &endpoint());
+    let mut client = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     run(&mut client, &mut peer).unwrap();
     let request = peer.seal(GET);
@@ -287,7 +272,7 @@ fn the_peers_close_notify_is_the_end_of_its_requests() {
 #[test]
 fn a_record_that_was_tampered_with_ends_it_with_an_alert() {
     let core = Core::new(|_| (), ok);
-    let mut client = connect(&core, &endpoint());
+    let mut client = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     run(&mut client, &mut peer).unwrap();
     let mut sealed = peer.seal(GET);
@@ -303,7 +288,7 @@ fn a_record_that_was_tampered_with_ends_it_with_an_alert() {
 #[test]
 fn the_end_of_an_idle_connection_is_announced() {
     let core = Core::new(|_| (), ok);
-    let mut client = connect(&core, &endpoint());
+    let mut client = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     run(&mut client, &mut peer).unwrap();
     core.advance(130_000);
@@ -316,8 +301,8 @@ fn the_end_of_an_idle_connection_is_announced() {
 #[test]
 fn a_stop_ends_handshakes_and_idle_connections() {
     let core = Core::new(|_| (), ok);
-    let mut idle = connect(&core, &endpoint());
-    let mut handshaking = connect(&core, &endpoint());
+    let mut idle = connect(&core, &any_endpoint());
+    let mut handshaking = connect(&core, &any_endpoint());
     let mut peer = Peer::any();
     run(&mut idle, &mut peer).unwrap();
     handshaking.send(&Peer::any().records()[..100]);

@@ -5,8 +5,13 @@
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
+};
+use stannel::tls::TlsEndpoint;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex};
 
@@ -76,6 +81,20 @@ impl ServerCertVerifier for Trusting {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// An endpoint whose settings matter to nobody.
+pub(crate) fn any_endpoint() -> Arc<TlsEndpoint> {
+    let folder = "tests/fixtures/dotnet/pem";
+    let chain = CertificateDer::pem_file_iter(format!("{folder}/p256.crt")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{folder}/p256.pkcs8.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key)
+        .unwrap();
+    Arc::new(TlsEndpoint::from_config(Arc::new(config)))
 }
 
 /// One client's session.
