@@ -133,12 +133,8 @@ pub(super) fn bind_endpoint(
     endpoint: &ListenOptions,
     workers: usize,
     options: &ServerOptions,
+    transport: Transport,
 ) -> Result<BoundEndpoint, BindError> {
-    if endpoint.https().is_some() {
-        return Err(BindError::TlsUnavailable {
-            endpoint: format!("{endpoint} ({})", endpoint.source()),
-        });
-    }
     let bound = match endpoint.binding() {
         Binding::Unix(path) => bind_path(endpoint, path, workers),
         Binding::UnixAbstract(name) => bind_abstract(endpoint, name, workers),
@@ -168,7 +164,7 @@ pub(super) fn bind_endpoint(
         },
         listeners: bound.listeners,
         unix_path: bound.unix_path,
-        transport: Transport::of(endpoint),
+        transport,
     })
 }
 

@@ -12,7 +12,7 @@ mod info;
 mod session;
 
 #[cfg(not(feature = "tls"))]
-pub(crate) use absent::Session;
+pub(crate) use absent::{Session, Tickets};
 #[cfg(not(feature = "tls"))]
 pub use absent::TlsEndpoint;
 #[cfg(feature = "tls")]
