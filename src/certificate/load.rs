@@ -51,6 +51,7 @@ impl Certificate {
             } => stores.find(subject, *location, store, *allow_invalid, now)?,
             CertificateSource::DevelopmentFile { path, password } => development_file(path, password, now)?,
             CertificateSource::DevelopmentStore => stores.development_certificate(now)?,
+            CertificateSource::Loaded(certificate) => certificate.clone(),
         };
         certificate.ensure_for_servers()?;
         let leaf = certificate.leaf();

@@ -11,6 +11,7 @@ mod options;
 mod plan;
 mod protocols;
 mod url;
+mod use_https;
 
 pub(crate) use bind::EMFILE;
 pub use bind::{BindError, BindTarget, BoundSockets};
@@ -26,3 +27,4 @@ pub use options::ServerOptions;
 pub use plan::{EndpointPlan, Note};
 pub use protocols::{ClientCertificateMode, HttpProtocols, SslProtocols};
 pub use url::{UrlError, UrlPrefix};
+pub use use_https::UseHttps;

@@ -143,7 +143,7 @@ fn listed_addresses(addresses: &Addresses) -> String {
 fn listen_by_default(plan: &mut EndpointPlan, options: &ServerOptions) -> Result<(), ConfigurationError> {
     let http = options.endpoint(Binding::Localhost(5000), EndpointSource::Default);
     let mut https = options.endpoint(Binding::Localhost(5001), EndpointSource::Default);
-    https.use_https();
+    https.use_https(());
     plan.endpoints.push(http);
     if options.certificate_for(&https)?.is_some() {
         plan.endpoints.push(https);
@@ -229,12 +229,15 @@ fn check_tls(protocols: super::SslProtocols, mode: ClientCertificateMode) -> Res
 
 /// Gives an endpoint the default certificate if it has none, and refuses it if there is none.
 fn find_certificate(endpoint: &mut ListenOptions, options: &ServerOptions) -> Result<(), ConfigurationError> {
-    let found = options.certificate_for(endpoint)?;
+    let found = match endpoint.takes_default_certificate() {
+        true => options.certificate_for(endpoint)?,
+        false => None,
+    };
     let name = format!("{endpoint} ({})", endpoint.source());
     let Some(https) = endpoint.https_mut() else {
         return Ok(());
     };
-    if https.server_certificate.is_none() {
+    if https.server_certificate.is_none() && !https.chooses_certificates() {
         https.server_certificate = found;
     }
     if has_all_certificates(https) {
@@ -247,5 +250,7 @@ fn find_certificate(endpoint: &mut ListenOptions, options: &ServerOptions) -> Re
 /// An endpoint with SNI entries presents its own certificate for none but those that have none.
 fn has_all_certificates(https: &HttpsOptions) -> bool {
     let has_own = |certificate: &Option<CertificateSource>| certificate.is_some();
-    has_own(&https.server_certificate) || !https.sni.is_empty() && https.sni.iter().all(|sni| has_own(&sni.certificate))
+    https.chooses_certificates()
+        || has_own(&https.server_certificate)
+        || !https.sni.is_empty() && https.sni.iter().all(|sni| has_own(&sni.certificate))
 }
