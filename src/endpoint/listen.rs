@@ -7,7 +7,6 @@ use super::protocols::HttpProtocols;
 use super::use_https::UseHttps;
 use crate::configuration::{Section, Shared};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A callback over the options of an endpoint.
@@ -232,14 +231,6 @@ impl ListenOptions {
     fn begin_tls(&mut self) {
         if self.https.is_none() {
             self.middleware_below_tls = self.middleware.len();
-        }
-    }
-
-    /// A path relative to the content root, if there is a configuration that has one.
-    pub(super) fn in_content_root(&self, path: PathBuf) -> PathBuf {
-        match &self.defaults.section {
-            Some(section) => section.configuration().content_root().join(path),
-            None => path,
         }
     }
 
