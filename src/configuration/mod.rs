@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod files;
 mod hosting;
+mod https_middleware;
 #[cfg(feature = "config")]
 mod json;
 mod kestrel;

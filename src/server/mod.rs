@@ -19,6 +19,7 @@ mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
 mod socket;
+mod transport;
 mod unix_listener;
 mod worker;
 
@@ -29,10 +30,12 @@ use crate::endpoint::{BindError, ServerOptions};
 use crate::event::{Metrics, Watch};
 use crate::handler::Handler;
 use crate::places::Places;
+use crate::tls::Tickets;
 use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
 use reload::{Follower, Served};
 use shutdown::{Control, OnEvent, Stage};
+use transport::Transport;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -106,10 +109,11 @@ impl Server {
         if !endpoints.has_room(plan.endpoints().len()) {
             return Err(BindError::TooManyEndpoints);
         }
+        let tickets = Tickets::default();
         let bound: Vec<BoundEndpoint> = plan
             .endpoints()
             .iter()
-            .map(|endpoint| bind_endpoint(endpoint, workers, &options))
+            .map(|endpoint| bind_endpoint(endpoint, workers, &options, Transport::of(endpoint, &tickets)?))
             .collect::<Result<_, _>>()?;
         let mut parts: Vec<WorkerParts> = (0..workers)
             .map(|_| WorkerParts::new())
@@ -120,7 +124,7 @@ impl Server {
             let (index, _) = endpoints.add(bound.address.clone());
             for (worker, listener) in bound.listeners {
                 parts[worker]
-                    .add_listener(index, listener, bound.middleware.clone())
+                    .add_listener(index, listener, bound.transport.clone())
                     .map_err(BindError::EventLoop)?;
             }
             served.push(Served {
@@ -152,6 +156,7 @@ impl Server {
             handle,
             follower: Follower {
                 served,
+                tickets,
                 workers: parts.iter().map(WorkerParts::commands).collect(),
                 endpoints,
                 watch: Watch::new(options.observer.clone()),

@@ -7,6 +7,7 @@ mod binding;
 mod certificates;
 mod code;
 mod front;
+mod https;
 mod kestrel;
 mod reload;
 mod sources;
@@ -78,7 +79,9 @@ fn run(case: &Case) -> Outcome {
         "dev-cert" => certificates::dev_cert(case).into(),
         #[cfg(not(feature = "tls"))]
         "store-match" | "dev-cert" => Outcome::Skipped("it is about certificates, and the feature tls is off"),
-        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" | "https-redirect" | "hsts" => {
+        "https-redirect" => https::redirect(case).into(),
+        "hsts" => https::hsts(case).into(),
+        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" => {
             Outcome::Skipped("it is about TLS, which is not served yet")
         }
         "reload" => reload::reload(case),
