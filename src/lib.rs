@@ -338,6 +338,8 @@ mod server;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 pub mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "tls")]
 pub use certificate::{Certificate, CertificateError};

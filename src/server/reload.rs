@@ -10,7 +10,7 @@ use crate::event::{ReloadOutcome, Watch};
 use crate::places::Places;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -95,7 +95,8 @@ impl Follower {
         self.read = configuration.fingerprint();
         let newer = configuration.reload()?;
         let options = self.options.follow(&newer)?;
-        let plan = options.plan()?;
+        let served: Vec<&ListenOptions> = self.served.iter().map(|served| &served.options).collect();
+        let plan = options.plan_at(SystemTime::now(), &served)?;
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
         }

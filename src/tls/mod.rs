@@ -1,0 +1,3 @@
+//! TLS: what an endpoint presents and how a connection is encrypted.
+
+pub(crate) mod certificates;
