@@ -78,6 +78,13 @@ impl CertificateStores {
         self
     }
 
+    /// The same with this folder for the data of applications, as the variable `APPDATA` names it.
+    #[must_use]
+    pub fn with_application_data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.application_data = Some(folder.into());
+        self
+    }
+
     /// What the machine trusts: roots, and intermediates that lie among them.
     #[must_use]
     pub fn machine_trust(&self) -> Vec<X509Certificate> {

@@ -6,7 +6,7 @@ use crate::certificate::{Certificate, X509Certificate};
 #[cfg(feature = "tls")]
 use crate::tls::{ClientCertificateValidation, OnAuthenticate, OnClientHello, ServerCertificateSelector};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The HTTPS options of an endpoint; Kestrel's `HttpsConnectionAdapterOptions`.
@@ -95,6 +95,15 @@ impl SniOptions {
             client_certificate_roots: None,
             certificate: None,
         }
+    }
+}
+
+impl HttpsOptions {
+    /// Whether somebody would be shown a certificate that is not named here: an endpoint with SNI entries shows its own
+    /// for those that have none.
+    pub(crate) fn lacks_certificate(&self) -> bool {
+        let is_shown = self.sni.is_empty() || self.sni.iter().any(|sni| sni.certificate.is_none());
+        self.server_certificate.is_none() && is_shown && !self.chooses_certificates()
     }
 }
 
@@ -234,6 +243,16 @@ impl CertificateSource {
             path: path.into(),
             key_path: Some(key_path.into()),
             password: None,
+        }
+    }
+
+    /// The files that it is read from; none for a store.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::File { path, key_path, .. } => std::iter::once(path).chain(key_path).map(PathBuf::as_path).collect(),
+            Self::DevelopmentFile { path, .. } => vec![path],
+            Self::Store { .. } | Self::DevelopmentStore => Vec::new(),
         }
     }
 

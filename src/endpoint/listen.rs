@@ -1,13 +1,14 @@
 //! The options of one endpoint.
 
 use super::binding::Binding;
-use super::https::{CertificateSource, HttpsOptions};
+use super::https::HttpsOptions;
 use super::middleware::{ConnectionLogging, ConnectionMiddleware, Layers};
 use super::protocols::HttpProtocols;
 use super::use_https::UseHttps;
-use crate::configuration::{Section, Shared};
+use crate::configuration::{Configuration, Fallback, Section, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::TlsCertificates;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A callback over the options of an endpoint.
@@ -49,6 +50,9 @@ pub struct ListenOptions {
     https: Option<HttpsOptions>,
     /// Whether the default certificate is taken if there is no other.
     takes_default_certificate: bool,
+    /// What the plan loaded for it.
+    #[cfg(feature = "tls")]
+    certificates: Option<Arc<TlsCertificates>>,
     middleware: Layers,
     /// How many of them look at the bytes of the socket, once there is TLS.
     middleware_below_tls: usize,
@@ -71,8 +75,8 @@ struct Configured {
     socket_mode: Option<u32>,
     replace_stale_socket: bool,
     https: Option<HttpsOptions>,
-    /// Its own certificate or the default one.
-    certificate: Option<CertificateSource>,
+    /// What it gets if it has no certificate of its own.
+    fallback: Option<Fallback>,
 }
 
 /// What was in force when an endpoint was made.
@@ -136,6 +140,8 @@ impl ListenOptions {
             host: None,
             https: None,
             takes_default_certificate: true,
+            #[cfg(feature = "tls")]
+            certificates: None,
             middleware: Vec::new(),
             middleware_below_tls: 0,
             defaults,
@@ -235,14 +241,6 @@ impl ListenOptions {
         }
     }
 
-    /// A path relative to the content root, if there is a configuration that has one.
-    pub(super) fn in_content_root(&self, path: PathBuf) -> PathBuf {
-        match &self.defaults.section {
-            Some(section) => section.configuration().content_root().join(path),
-            None => path,
-        }
-    }
-
     /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
     pub(crate) fn takes_default_certificate(&self) -> bool {
         self.takes_default_certificate
@@ -305,24 +303,67 @@ impl ListenOptions {
         lines(self.scheme(), self.host(), &self.binding)
     }
 
+    /// It, or one of its host names, and where it comes from, as messages name it.
+    pub(crate) fn name(&self, pattern: Option<&str>) -> String {
+        match (pattern, &self.source) {
+            (None, source) => format!("{self} ({source})"),
+            (Some(pattern), EndpointSource::Configuration { name, origin }) => {
+                format!("{self} (endpoint {name}:Sni:{pattern} {origin})")
+            }
+            (Some(pattern), source) => format!("{self} for the host {pattern} ({source})"),
+        }
+    }
+
+    /// The certificates that the plan loaded for it; `None` before that, and for plain HTTP.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificates(&self) -> Option<&Arc<TlsCertificates>> {
+        self.certificates.as_ref()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn set_certificates(&mut self, certificates: TlsCertificates) {
+        self.certificates = Some(Arc::new(certificates));
+    }
+
     pub(crate) fn https_mut(&mut self) -> Option<&mut HttpsOptions> {
         self.https.as_mut()
     }
 
     /// The section `Kestrel` as it was when the endpoint was made.
+    #[cfg(feature = "tls")]
     pub(crate) fn kestrel_section(&self) -> Option<&Section> {
         self.defaults.section.as_ref()
     }
 
-    /// Remembers how it is now, with the keys of its section and the certificate that it will have.
-    pub(crate) fn remember_configuration(
-        &mut self,
-        keys: Vec<(String, String)>,
-        certificate: Option<CertificateSource>,
-    ) {
+    /// The same section in a newer configuration, if the endpoint was made with that one.
+    pub(crate) fn follow(&mut self, older: &Configuration, newer: &Configuration) {
+        if let Some(section) = &mut self.defaults.section
+            && section.configuration().is_same(older)
+        {
+            *section = newer.section(section.path());
+        }
+    }
+
+    /// The same endpoint, of which a newer configuration says the same in another place.
+    pub(crate) fn configured_by(mut self, newer: &Self) -> Self {
+        self.source = newer.source.clone();
+        self.defaults.section.clone_from(&newer.defaults.section);
+        self
+    }
+
+    /// Takes the default certificate that is configured if it serves HTTPS and has none.
+    pub(crate) fn set_default_certificate(&mut self, fallback: &Fallback) {
+        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback) {
+            https.server_certificate.get_or_insert_with(|| source.clone());
+        }
+    }
+
+    /// Remembers how it is now, with the keys of its section and what it gets if it has no certificate.
+    pub(crate) fn remember_configuration(&mut self, keys: Vec<(String, String)>, fallback: &Fallback) {
         let EndpointSource::Configuration { name, .. } = &self.source else {
             return;
         };
+        let lacks_certificate = self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
         self.configured = Some(Arc::new(Configured {
             name: name.to_lowercase(),
             keys,
@@ -333,7 +374,7 @@ impl ListenOptions {
             socket_mode: self.socket_mode,
             replace_stale_socket: self.replace_stale_socket,
             https: self.https.clone(),
-            certificate,
+            fallback: lacks_certificate.then(|| fallback.clone()),
         }));
     }
 

@@ -2,6 +2,8 @@
 
 mod bind;
 mod binding;
+#[cfg_attr(not(feature = "tls"), path = "no_certificates.rs")]
+mod certificates;
 mod error;
 mod https;
 mod limits;

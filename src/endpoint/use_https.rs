@@ -20,8 +20,7 @@ use std::path::{Path, PathBuf};
 /// | [`HttpsOptions`] | where they say, never the default one | as they are: the defaults do not count |
 /// | `TlsHandshakeOptions` | whatever the program tells rustls | neither |
 ///
-/// Relative paths are relative to the content root of the configuration that the endpoint's options know, else to the
-/// current folder. A callback over [`HttpsOptions`] goes to [`ListenOptions::use_https_with`]: Rust does not find out what
+/// A callback over [`HttpsOptions`] goes to [`ListenOptions::use_https_with`]: Rust does not find out what
 /// a closure's argument is if it may be something else than a closure.
 ///
 /// ```
@@ -85,12 +84,7 @@ fn pfx(path: PathBuf, password: Option<String>) -> CertificateSource {
 }
 
 impl UseHttps for CertificateSource {
-    fn apply_to(mut self, endpoint: &mut ListenOptions) {
-        if let Self::File { path, key_path, .. } = &mut self {
-            for path in std::iter::once(path).chain(key_path) {
-                *path = endpoint.in_content_root(std::mem::take(path));
-            }
-        }
+    fn apply_to(self, endpoint: &mut ListenOptions) {
         endpoint.use_https_with(|https| https.server_certificate = Some(self));
     }
 }

@@ -12,6 +12,7 @@ mod connection_io;
 mod defer_accept;
 mod endpoints;
 mod listener;
+mod planning;
 mod reload;
 #[cfg(feature = "systemd")]
 mod service;

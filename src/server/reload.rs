@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::tls::Tickets;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -105,7 +105,8 @@ impl Follower {
         self.read = configuration.fingerprint();
         let newer = configuration.reload().map_err(BindError::Configuration)?;
         let options = self.options.follow(&newer).map_err(BindError::Configuration)?;
-        let plan = options.plan().map_err(BindError::Configuration)?;
+        let served: Vec<&ListenOptions> = self.served.iter().map(|served| &served.options).collect();
+        let plan = options.plan_at(SystemTime::now(), &served).map_err(BindError::Configuration)?;
         let configured = plan.endpoints().iter().filter(|endpoint| endpoint.is_configured());
         let wanted = configured
             .map(|endpoint| self.wanted(endpoint))

@@ -52,6 +52,8 @@ pub(crate) use absent::{Session, Tickets};
 #[cfg(feature = "tls")]
 pub(crate) use certificates::TlsCertificates;
 #[cfg(feature = "tls")]
+pub(crate) use endpoint::warnings;
+#[cfg(feature = "tls")]
 pub(crate) use hooks::OnClientHello;
 #[cfg(feature = "tls")]
 pub(crate) use session::Session;
