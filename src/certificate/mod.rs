@@ -17,6 +17,8 @@
 
 mod chain;
 mod choice;
+#[cfg(feature = "dev-cert")]
+pub mod development;
 mod encryption;
 mod error;
 mod file;
