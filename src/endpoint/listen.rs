@@ -242,6 +242,7 @@ impl ListenOptions {
     }
 
     /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
+    #[cfg(feature = "tls")]
     pub(crate) fn takes_default_certificate(&self) -> bool {
         self.takes_default_certificate
     }
@@ -290,11 +291,6 @@ impl ListenOptions {
     #[must_use]
     pub fn middleware_above_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
         &self.middleware[self.middleware_below_tls().len()..]
-    }
-
-    /// The same for a worker; `None` for none.
-    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
-        (!self.middleware.is_empty()).then(|| Arc::new(self.middleware.clone()))
     }
 
     /// The lines that are printed for it before a free port is known; a name below `localhost` has two.
