@@ -276,7 +276,9 @@ fn complete_paths(endpoint: &mut ListenOptions) {
 /// What is to be told of the HTTPS options of an endpoint.
 pub(super) fn https_warnings(endpoint: &ListenOptions) -> Vec<String> {
     let https = endpoint.https();
-    https.map(|https| warnings(&endpoint.name(None), https)).unwrap_or_default()
+    https
+        .map(|https| warnings(&endpoint.name(None), https))
+        .unwrap_or_default()
 }
 
 /// A certificate of an endpoint.

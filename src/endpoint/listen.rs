@@ -292,11 +292,6 @@ impl ListenOptions {
         &self.middleware[self.middleware_below_tls().len()..]
     }
 
-    /// The same for a worker; `None` for none.
-    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
-        (!self.middleware.is_empty()).then(|| Arc::new(self.middleware.clone()))
-    }
-
     /// The lines that are printed for it before a free port is known; a name below `localhost` has two.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

@@ -11,11 +11,15 @@ mod front;
 mod https;
 mod kestrel;
 mod reload;
+mod shaking;
 mod sources;
+mod tls;
 mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/core.rs"]
+mod core;
 #[path = "../support/logs.rs"]
 mod logs;
 #[path = "../support/certificates.rs"]
@@ -24,6 +28,8 @@ mod making;
 mod ports;
 #[path = "../support/reload.rs"]
 mod support;
+#[path = "../support/tls.rs"]
+mod tls_client;
 
 use serde_json::Value;
 use stannel::certificate::CertificateStores;
@@ -96,9 +102,7 @@ fn run(case: &Case) -> Outcome {
         "tls" => tls::tls(case),
         "https-redirect" => https::redirect(case).into(),
         "hsts" => https::hsts(case).into(),
-        "dev-cert-profile" | "dev-certs-tool" => {
-            Outcome::Skipped("it is about TLS, which is not served yet")
-        }
+        "dev-cert-profile" | "dev-certs-tool" => Outcome::Skipped("it is about TLS, which is not served yet"),
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
