@@ -11,8 +11,8 @@ use client::{Client, PATIENCE, get, is_heavy, wait_until};
 use process::Process;
 use stannel::tls::ServerCertificateSelector;
 use stannel::{
-    Admission, Certificate, CertificateSource, CloseReason, ConnectionInfo, ConnectionMiddleware, Exchange, ListenOptions,
-    Outcome, Request, Server, ServerHandle, ServerOptions, StatusCode,
+    Admission, Certificate, CertificateSource, CloseReason, ConnectionInfo, ConnectionMiddleware, Exchange,
+    ListenOptions, Outcome, Request, Server, ServerHandle, ServerOptions, StatusCode,
 };
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -40,7 +40,11 @@ impl Site {
     ) -> Self {
         options.workers = std::num::NonZeroUsize::new(1);
         let server = Server::new(options, factory).bind().unwrap();
-        let addresses = server.addresses().iter().map(|address| address.socket_addrs()[0]).collect();
+        let addresses = server
+            .addresses()
+            .iter()
+            .map(|address| address.socket_addrs()[0])
+            .collect();
         let handle = server.handle();
         let running = Some(std::thread::spawn(move || server.run().unwrap()));
         Self {
@@ -69,7 +73,9 @@ fn with_tls(configure: impl FnOnce(&mut ListenOptions)) -> ServerOptions {
 }
 
 fn hello(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
-    exchange.respond(StatusCode::OK).send(format!("hello over {}", request.scheme()))
+    exchange
+        .respond(StatusCode::OK)
+        .send(format!("hello over {}", request.scheme()))
 }
 
 fn any_client() -> Arc<rustls::ClientConfig> {
@@ -78,7 +84,12 @@ fn any_client() -> Arc<rustls::ClientConfig> {
 
 #[test]
 fn a_site_is_served() {
-    let site = Site::start(with_tls(|endpoint| { endpoint.use_https(certificate()); }), || hello);
+    let site = Site::start(
+        with_tls(|endpoint| {
+            endpoint.use_https(certificate());
+        }),
+        || hello,
+    );
     assert!(site.handle.addresses()[0].to_string().starts_with("https://127.0.0.1:"));
     let stream = tls::connect(site.addresses[0], &any_client(), "site.test").unwrap();
     let answer = tls::ask(stream, "/");
@@ -103,11 +114,19 @@ impl ConnectionMiddleware for Layer {
     }
 
     fn received(&self, _: &ConnectionInfo, bytes: &[u8]) {
-        self.add(if bytes.starts_with(b"GET") { "a request" } else { "records" });
+        self.add(if bytes.starts_with(b"GET") {
+            "a request"
+        } else {
+            "records"
+        });
     }
 
     fn sent(&self, _: &ConnectionInfo, bytes: &[u8]) {
-        self.add(if bytes.starts_with(b"HTTP") { "an answer" } else { "own records" });
+        self.add(if bytes.starts_with(b"HTTP") {
+            "an answer"
+        } else {
+            "own records"
+        });
     }
 
     fn closed(&self, _: &ConnectionInfo) {
@@ -121,10 +140,16 @@ fn what_looks_on_below_tls_sees_records_and_above_it_plaintext() {
     let record = Record::default();
     let (below, above) = (Layer("below", record.clone()), Layer("above", record.clone()));
     let options = with_tls(|endpoint| {
-        endpoint.use_middleware(below).use_https(certificate()).use_middleware(above);
+        endpoint
+            .use_middleware(below)
+            .use_https(certificate())
+            .use_middleware(above);
     });
     let site = Site::start(options, || hello);
-    tls::ask(tls::connect(site.addresses[0], &any_client(), "site.test").unwrap(), "/");
+    tls::ask(
+        tls::connect(site.addresses[0], &any_client(), "site.test").unwrap(),
+        "/",
+    );
     drop(site);
     let mut events = record.0.lock().unwrap().clone();
     events.dedup();
@@ -141,7 +166,11 @@ fn a_plain_request_waits_for_one_handshake_at_most() {
     let shaken = Arc::new(AtomicUsize::new(0));
     let mut options = ServerOptions::default();
     let folder = PEM;
-    let own = Certificate::from_pem_files(format!("{folder}/rsa2048.crt"), format!("{folder}/rsa2048.pkcs8.key"), None);
+    let own = Certificate::from_pem_files(
+        format!("{folder}/rsa2048.crt"),
+        format!("{folder}/rsa2048.pkcs8.key"),
+        None,
+    );
     let (own, count) = (own.unwrap(), Arc::clone(&shaken));
     options.listen(Ipv4Addr::LOCALHOST, 0).use_https_with(move |https| {
         https.server_certificate_selector = Some(ServerCertificateSelector::new(move |_, _| {
@@ -161,7 +190,9 @@ fn a_plain_request_waits_for_one_handshake_at_most() {
                 is_held.send(()).unwrap();
                 held.lock().unwrap().recv_timeout(PATIENCE).unwrap();
             }
-            exchange.respond(StatusCode::OK).send(count.load(Ordering::SeqCst).to_string())
+            exchange
+                .respond(StatusCode::OK)
+                .send(count.load(Ordering::SeqCst).to_string())
         }
     });
     let (secure, plain) = (site.addresses[0], site.addresses[1]);
@@ -211,11 +242,15 @@ fn broken_off_handshakes_leave_nothing_behind() {
             socket.read_exact(&mut [0; 5]).unwrap();
         }
         if number % 2 == 0 {
-            socket2::SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+            socket2::SockRef::from(&socket)
+                .set_linger(Some(std::time::Duration::ZERO))
+                .unwrap();
         }
     };
     (0..200).for_each(break_off);
-    wait_until("all connections of the first round to be closed", || server.open_files() < 30);
+    wait_until("all connections of the first round to be closed", || {
+        server.open_files() < 30
+    });
     let (files, memory) = (server.open_files(), server.memory());
     (0..count).for_each(break_off);
     wait_until("all connections to be closed", || server.open_files() <= files);
@@ -234,7 +269,9 @@ fn a_failed_handshake_is_counted_and_nobody_elses_business() {
             self.0.lock().unwrap().push(reason);
         }
     }
-    let mut options = with_tls(|endpoint| { endpoint.use_https(certificate()); });
+    let mut options = with_tls(|endpoint| {
+        endpoint.use_https(certificate());
+    });
     options.observer = Some(Arc::new(Watch(Arc::clone(&reasons))));
     let site = Site::start(options, || hello);
     let mut plain = Client::connect(site.addresses[0]);
@@ -244,6 +281,9 @@ fn a_failed_handshake_is_counted_and_nobody_elses_business() {
     assert_eq!(*reasons.lock().unwrap(), [CloseReason::HandshakeFailed]);
     let total = site.handle.metrics().total();
     assert_eq!(total.errors, [("tls_handshake_failed", 1)]);
-    let answer = tls::ask(tls::connect(site.addresses[0], &any_client(), "site.test").unwrap(), "/");
+    let answer = tls::ask(
+        tls::connect(site.addresses[0], &any_client(), "site.test").unwrap(),
+        "/",
+    );
     assert!(answer.starts_with("HTTP/1.1 200 "));
 }

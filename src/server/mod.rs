@@ -36,13 +36,13 @@ use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
 use reload::{Follower, Served};
 use shutdown::{Control, OnEvent, Stage};
-use transport::Transport;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
+use transport::Transport;
 use worker::{Shared, Worker, WorkerParts};
 
 /// What a server is asked to be: options and a handler for each of its workers.
