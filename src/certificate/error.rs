@@ -244,7 +244,7 @@ impl fmt::Display for CertificateError {
                 if !dropped.is_empty() {
                     write!(f, " ({})", list(dropped, "; "))?;
                 }
-                f.write_str("; make one with: dotnet dev-certs https")
+                f.write_str("; make one with: stannel dev-certs https")
             }
         }
     }

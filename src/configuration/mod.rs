@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod files;
 mod hosting;
+mod https_middleware;
 #[cfg(feature = "config")]
 mod json;
 mod kestrel;

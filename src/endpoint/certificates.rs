@@ -6,7 +6,7 @@ use super::listen::{EndpointSource, ListenOptions};
 use super::options::ServerOptions;
 use crate::certificate::{Certificate, CertificateError, CertificateStores};
 use crate::configuration::{ConfigurationError, Fallback, Section, certificate_node};
-use crate::tls::certificates::TlsCertificates;
+use crate::tls::{TlsCertificates, TlsEndpoint, warnings};
 use log::{debug, error};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ impl Certificates {
         }
     }
 
-    /// Gives an endpoint that serves HTTPS what it shows, or says why there is nothing.
+    /// Gives an endpoint that serves HTTPS what it shows, or says why it cannot be served.
     pub(super) fn give(&mut self, endpoint: &mut ListenOptions) -> Result<(), ConfigurationError> {
         complete_paths(endpoint);
         let Some(https) = endpoint.https() else { return Ok(()) };
@@ -74,6 +74,10 @@ impl Certificates {
         if let Some(source) = &https.server_certificate {
             given.own = Some(self.load_for(endpoint, None, source)?);
         } else if https.lacks_certificate() {
+            if !endpoint.takes_default_certificate() {
+                let endpoint = endpoint.name(None);
+                return Err(EndpointError::CertificateRequired { endpoint }.into());
+            }
             let (source, certificate) = self.find(endpoint)?;
             given.own = Some(certificate);
             found = Some(source);
@@ -87,6 +91,7 @@ impl Certificates {
             https.server_certificate = Some(source);
         }
         endpoint.set_certificates(given);
+        TlsEndpoint::of(endpoint).map_err(EndpointError::Tls)?;
         Ok(())
     }
 
@@ -266,6 +271,12 @@ fn complete_paths(endpoint: &mut ListenOptions) {
             }
         }
     }
+}
+
+/// What is to be told of the HTTPS options of an endpoint.
+pub(super) fn https_warnings(endpoint: &ListenOptions) -> Vec<String> {
+    let https = endpoint.https();
+    https.map(|https| warnings(&endpoint.name(None), https)).unwrap_or_default()
 }
 
 /// A certificate of an endpoint.

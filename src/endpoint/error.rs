@@ -1,8 +1,11 @@
 //! Why an endpoint cannot be served as it was asked for.
 
+use super::limits::LimitsError;
 use super::url::UrlError;
 #[cfg(feature = "tls")]
 use crate::certificate::CertificateError;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -54,6 +57,22 @@ pub enum EndpointError {
         /// Why the development certificates would not do that it could have had.
         searched: Vec<CertificateError>,
     },
+    /// HTTPS options were given as a whole, in which no certificate is: the default one does not count then.
+    #[cfg(feature = "tls")]
+    CertificateRequired {
+        /// The endpoint, with where it comes from.
+        endpoint: String,
+    },
+    /// Its HTTPS options cannot work.
+    Https {
+        /// The endpoint, with where it comes from.
+        endpoint: String,
+        /// What is wrong.
+        error: LimitsError,
+    },
+    /// TLS cannot be set up for it.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
     /// A certificate cannot be used.
     #[cfg(feature = "tls")]
     Certificate {
@@ -116,6 +135,15 @@ impl fmt::Display for EndpointError {
                 )
             }
             #[cfg(feature = "tls")]
+            Self::CertificateRequired { endpoint } => write!(
+                f,
+                "cannot serve {endpoint}: its HTTPS options name no certificate and no selector, and they are taken as they \
+                 are; set server_certificate, or use use_https_with, which falls back on the default certificate"
+            ),
+            Self::Https { endpoint, error } => write!(f, "cannot serve {endpoint}: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
             Self::Certificate { endpoint, place, error } => {
                 write!(f, "cannot serve {endpoint} with its certificate ({place}): {error}")
             }
@@ -135,6 +163,9 @@ impl std::error::Error for EndpointError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Url { error, .. } => Some(error),
+            Self::Https { error, .. } => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
             #[cfg(feature = "tls")]
             Self::Certificate { error, .. } | Self::DefaultCertificate { error, .. } => Some(&**error),
             #[cfg(feature = "tls")]

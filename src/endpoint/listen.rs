@@ -4,9 +4,10 @@ use super::binding::Binding;
 use super::https::HttpsOptions;
 use super::middleware::{ConnectionLogging, ConnectionMiddleware, Layers};
 use super::protocols::HttpProtocols;
+use super::use_https::UseHttps;
 use crate::configuration::{Configuration, Fallback, Section, Shared};
 #[cfg(feature = "tls")]
-use crate::tls::certificates::TlsCertificates;
+use crate::tls::TlsCertificates;
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,10 +48,14 @@ pub struct ListenOptions {
     /// The `.localhost` name that was asked for.
     host: Option<String>,
     https: Option<HttpsOptions>,
+    /// Whether the default certificate is taken if there is no other.
+    takes_default_certificate: bool,
     /// What the plan loaded for it.
     #[cfg(feature = "tls")]
     certificates: Option<Arc<TlsCertificates>>,
     middleware: Layers,
+    /// How many of them look at the bytes of the socket, once there is TLS.
+    middleware_below_tls: usize,
     defaults: Defaults,
     source: EndpointSource,
     /// How its section had it, before any callback.
@@ -134,9 +139,11 @@ impl ListenOptions {
             binding,
             host: None,
             https: None,
+            takes_default_certificate: true,
             #[cfg(feature = "tls")]
             certificates: None,
             middleware: Vec::new(),
+            middleware_below_tls: 0,
             defaults,
             source,
             configured: None,
@@ -182,15 +189,29 @@ impl ListenOptions {
         self.host.as_deref()
     }
 
-    /// Serves HTTPS with the default certificate.
-    pub fn use_https(&mut self) -> &mut Self {
-        self.use_https_with(|_| ())
+    /// Serves HTTPS, with what `how` says of certificates; Kestrel's `UseHttps`. See [`UseHttps`] for what it may be, and
+    /// [`use_https_with`](Self::use_https_with) for everything else.
+    ///
+    /// ```
+    /// use stannel::{CertificateSource, ServerOptions};
+    ///
+    /// let mut options = ServerOptions::default();
+    /// options.listen_any_ip(443).use_https(("site.pfx", "password"));
+    /// options.listen_any_ip(8443).use_https(CertificateSource::pem("site.pem", "site.key"));
+    /// options.listen_any_ip(9443).use_https(()); // the default certificate
+    /// ```
+    pub fn use_https(&mut self, how: impl UseHttps) -> &mut Self {
+        how.apply_to(self);
+        self
     }
 
     /// Serves HTTPS with options that begin as
     /// [`configure_https_defaults`](crate::ServerOptions::configure_https_defaults) left them. An endpoint has TLS once:
     /// a second call changes the options that are there.
+    ///
+    /// The default certificate is looked for when the server starts, if there is neither a certificate nor a selector then.
     pub fn use_https_with(&mut self, configure: impl FnOnce(&mut HttpsOptions)) -> &mut Self {
+        self.begin_tls();
         let defaults = &self.defaults;
         let https = self.https.get_or_insert_with(|| {
             let mut https = HttpsOptions::default();
@@ -206,7 +227,29 @@ impl ListenOptions {
         self
     }
 
+    /// Serves HTTPS with these options and nothing else: neither defaults nor the default certificate.
+    pub(super) fn set_https(&mut self, https: HttpsOptions) {
+        self.begin_tls();
+        self.takes_default_certificate = false;
+        self.https = Some(https);
+    }
+
+    /// TLS stands where it was asked for first.
+    fn begin_tls(&mut self) {
+        if self.https.is_none() {
+            self.middleware_below_tls = self.middleware.len();
+        }
+    }
+
+    /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
+    pub(crate) fn takes_default_certificate(&self) -> bool {
+        self.takes_default_certificate
+    }
+
     /// Lets something look at every connection, after what was added before; Kestrel's `Use`.
+    ///
+    /// Added before HTTPS it sees the bytes of the socket, added after it what they say. What a URL or the configuration
+    /// makes HTTPS is HTTPS from the beginning.
     pub fn use_middleware(&mut self, middleware: impl ConnectionMiddleware + 'static) -> &mut Self {
         self.middleware.push(Arc::new(middleware));
         self
@@ -222,6 +265,31 @@ impl ListenOptions {
     #[must_use]
     pub fn middleware(&self) -> &[Arc<dyn ConnectionMiddleware>] {
         &self.middleware
+    }
+
+    /// Those that see the bytes of the socket: all for plain HTTP, otherwise what was added before HTTPS.
+    ///
+    /// ```
+    /// use stannel::ServerOptions;
+    ///
+    /// let mut options = ServerOptions::default();
+    /// let endpoint = options.listen_any_ip(443);
+    /// endpoint.use_connection_logging().use_https(()).use_connection_logging();
+    /// assert_eq!(endpoint.middleware_below_tls().len(), 1);
+    /// assert_eq!(endpoint.middleware_above_tls().len(), 1);
+    /// ```
+    #[must_use]
+    pub fn middleware_below_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
+        match self.https {
+            Some(_) => &self.middleware[..self.middleware_below_tls],
+            None => &self.middleware,
+        }
+    }
+
+    /// Those that see what the bytes of the socket say: none for plain HTTP, otherwise what was added after HTTPS.
+    #[must_use]
+    pub fn middleware_above_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
+        &self.middleware[self.middleware_below_tls().len()..]
     }
 
     /// The same for a worker; `None` for none.

@@ -29,6 +29,10 @@ impl Certificates {
     }
 }
 
+pub(super) fn https_warnings(_: &ListenOptions) -> Vec<String> {
+    Vec::new()
+}
+
 impl ListenOptions {
     pub(crate) fn certificate_uses(&self) -> Vec<Infallible> {
         Vec::new()

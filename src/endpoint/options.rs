@@ -209,7 +209,7 @@ impl ServerOptions {
         let mut endpoint = self.endpoint(address.binding, source);
         endpoint.set_host(address.host);
         if address.is_https && endpoint.https().is_none() {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
         Ok((endpoint, address.is_https))
     }

@@ -1,7 +1,7 @@
 //! From options to what is bound: which of code, configuration and URLs counts, and what is told of it.
 
 use super::binding::Binding;
-use super::certificates::Certificates;
+use super::certificates::{Certificates, https_warnings};
 use super::error::EndpointError;
 use super::listen::{EndpointSource, ListenOptions};
 use super::options::ServerOptions;
@@ -125,6 +125,10 @@ pub(super) fn plan(
         check(endpoint)?;
         certificates.give(endpoint)?;
     }
+    let warnings: Vec<String> = plan.endpoints.iter().flat_map(https_warnings).collect();
+    for text in warnings {
+        plan.note(Level::Warn, text);
+    }
     let told: Vec<String> = plan.endpoints.iter().flat_map(notes).collect();
     for text in told {
         plan.note(Level::Info, text);
@@ -156,7 +160,7 @@ fn listen_by_default(
 ) -> Result<(), ConfigurationError> {
     let http = options.endpoint(Binding::Localhost(5000), EndpointSource::Default);
     let mut https = options.endpoint(Binding::Localhost(5001), EndpointSource::Default);
-    https.use_https();
+    https.use_https(());
     plan.endpoints.push(http);
     if certificates.has_for(&mut https)? {
         plan.endpoints.push(https);
@@ -208,6 +212,10 @@ fn check(endpoint: &ListenOptions) -> Result<(), EndpointError> {
         ));
     }
     let Some(https) = endpoint.https() else { return Ok(()) };
+    https.validate().map_err(|error| EndpointError::Https {
+        endpoint: name(),
+        error,
+    })?;
     check_tls(https.ssl_protocols, https.client_certificate_mode)
         .map_err(|(key, value, supported)| unsupported(name(), key, value, supported))?;
     for sni in &https.sni {

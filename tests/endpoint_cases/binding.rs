@@ -184,7 +184,7 @@ pub(crate) fn reporting(case: &Case) -> Outcome {
             },
         };
         if parts.contains(&"TLS") {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
         return same(
             "address",

@@ -8,6 +8,7 @@ mod code;
 mod config;
 mod files;
 mod front;
+mod https;
 mod kestrel;
 mod reload;
 mod sources;
@@ -90,7 +91,12 @@ fn run(case: &Case) -> Outcome {
         "forwarded" => front::forwarded(case).into(),
         "store-match" => certificates::store_match(case).into(),
         "dev-cert" => certificates::dev_cert(case).into(),
-        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" | "https-redirect" | "hsts" => {
+        "sni" => tls::sni(case),
+        "sni-options" => tls::sni_options(case),
+        "tls" => tls::tls(case),
+        "https-redirect" => https::redirect(case).into(),
+        "hsts" => https::hsts(case).into(),
+        "dev-cert-profile" | "dev-certs-tool" => {
             Outcome::Skipped("it is about TLS, which is not served yet")
         }
         "reload" => reload::reload(case),
