@@ -1,5 +1,6 @@
 //! What an endpoint wants of TLS, as far as a user says it: nothing here opens a file or knows a TLS library.
 
+use super::limits::LimitsError;
 use super::protocols::{ClientCertificateMode, HttpProtocols, SslProtocols};
 #[cfg(feature = "tls")]
 use crate::certificate::{Certificate, X509Certificate};
@@ -163,6 +164,26 @@ impl HttpsOptions {
 }
 
 impl HttpsOptions {
+    /// Checks that the options can work.
+    ///
+    /// ```
+    /// use stannel::{HttpsOptions, LimitsError};
+    /// use std::time::Duration;
+    ///
+    /// let mut https = HttpsOptions::default();
+    /// https.handshake_timeout = Some(Duration::ZERO);
+    /// assert_eq!(https.validate(), Err(LimitsError::Zero("handshake_timeout")));
+    /// ```
+    ///
+    /// # Errors
+    /// [`LimitsError::Zero`]: a handshake must have some time.
+    pub fn validate(&self) -> Result<(), LimitsError> {
+        match self.handshake_timeout {
+            Some(Duration::ZERO) => Err(LimitsError::Zero("handshake_timeout")),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a certificate is chosen in each handshake, so that none is needed before.
     pub(crate) fn chooses_certificates(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -253,6 +274,8 @@ impl CertificateSource {
             Self::File { path, key_path, .. } => std::iter::once(path).chain(key_path).map(PathBuf::as_path).collect(),
             Self::DevelopmentFile { path, .. } => vec![path],
             Self::Store { .. } | Self::DevelopmentStore => Vec::new(),
+            #[cfg(feature = "tls")]
+            Self::Loaded(_) => Vec::new(),
         }
     }
 

@@ -314,7 +314,7 @@ fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, options: &S
 
 #[cfg(test)]
 mod tests {
-    use super::{Listener, NOTSENT_LOWAT, bind_endpoint};
+    use super::{Listener, NOTSENT_LOWAT, Transport, bind_endpoint};
     use crate::endpoint::{ServerOptions, SocketHandle};
     use crate::server::socket::Socket;
     use std::net::TcpStream;
@@ -351,7 +351,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
                 listen(&mut options);
-                let bound = bind_endpoint(&options.endpoints()[0], 2, &options).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 2, &options, Transport::default()).unwrap();
                 assert_eq!(bound.listeners.len(), 2 * bound.address.socket_addrs().len());
                 for (_, listener) in &bound.listeners {
                     let Listener::Tcp(listener) = listener else {
@@ -372,7 +372,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 listen(&mut options).no_delay = no_delay;
                 options.limits.response_stall_timeout = stall;
-                let bound = bind_endpoint(&options.endpoints()[0], 1, &options).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 1, &options, Transport::default()).unwrap();
                 let addresses = bound.address.socket_addrs();
                 assert_eq!(addresses.len(), bound.listeners.len());
                 for (address, (_, listener)) in addresses.iter().zip(&bound.listeners) {

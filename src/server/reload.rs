@@ -106,7 +106,9 @@ impl Follower {
         let newer = configuration.reload().map_err(BindError::Configuration)?;
         let options = self.options.follow(&newer).map_err(BindError::Configuration)?;
         let served: Vec<&ListenOptions> = self.served.iter().map(|served| &served.options).collect();
-        let plan = options.plan_at(SystemTime::now(), &served).map_err(BindError::Configuration)?;
+        let plan = options
+            .plan_at(SystemTime::now(), &served)
+            .map_err(BindError::Configuration)?;
         let configured = plan.endpoints().iter().filter(|endpoint| endpoint.is_configured());
         let wanted = configured
             .map(|endpoint| self.wanted(endpoint))

@@ -8,7 +8,9 @@ use super::server_config::{Slot, alpn, server_config};
 use super::sni::{self, HostPatterns};
 use super::tickets::Tickets;
 use crate::certificate::{Certificate, CertificateStores, X509Certificate};
-use crate::endpoint::{ClientCertificateRoots, HttpProtocols, HttpsOptions};
+use crate::endpoint::{
+    ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions, ListenOptions, SslProtocols,
+};
 use crate::handler::ConnectionInfo;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
@@ -71,6 +73,35 @@ impl TlsEndpoint {
             selector: None,
             on_authenticate: None,
         }
+    }
+
+    /// What an endpoint of an [`EndpointPlan`](crate::EndpointPlan) answers with, for whoever drives a
+    /// [`Connection`](crate::connection::Connection) without a server; `None` for plain HTTP. A server's endpoints share
+    /// what resumes sessions; this one has it for itself.
+    ///
+    /// ```
+    /// use stannel::tls::TlsEndpoint;
+    /// use stannel::{CertificateSource, ServerOptions};
+    ///
+    /// let folder = "tests/fixtures/dotnet/pem";
+    /// let site = CertificateSource::pem(format!("{folder}/p256.crt"), format!("{folder}/p256.pkcs8.key"));
+    /// let mut options = ServerOptions::default();
+    /// options.listen_any_ip(443).use_https(site);
+    /// let plan = options.plan()?;
+    /// assert!(TlsEndpoint::of(&plan.endpoints()[0])?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the roots for client certificates cannot be had.
+    pub fn of(endpoint: &ListenOptions) -> Result<Option<Self>, TlsError> {
+        let Some(https) = endpoint.https() else {
+            return Ok(None);
+        };
+        let certificates = endpoint.certificates().cloned().unwrap_or_default();
+        let (name, tickets) = (endpoint.name(None), Tickets::default());
+        Self::new(&name, https, endpoint.protocols, &certificates, &tickets).map(Some)
     }
 
     /// `name`: the endpoint, for messages; `https`: what it wants; `certificates`: what the plan loaded for it.
@@ -253,7 +284,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn clients(
         &self,
-        mode: crate::endpoint::ClientCertificateMode,
+        mode: ClientCertificateMode,
         roots: Option<&ClientCertificateRoots>,
     ) -> Result<ClientSettings, TlsError> {
         let roots = roots.filter(|_| asks(mode));
@@ -268,7 +299,7 @@ impl Maker<'_> {
 
     fn answer(
         &self,
-        ssl_protocols: crate::endpoint::SslProtocols,
+        ssl_protocols: SslProtocols,
         protocols: HttpProtocols,
         clients: &ClientSettings,
         slot: Option<Arc<Slot>>,

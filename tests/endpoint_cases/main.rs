@@ -96,9 +96,7 @@ fn run(case: &Case) -> Outcome {
         "tls" => tls::tls(case),
         "https-redirect" => https::redirect(case).into(),
         "hsts" => https::hsts(case).into(),
-        "dev-cert-profile" | "dev-certs-tool" => {
-            Outcome::Skipped("it is about TLS, which is not served yet")
-        }
+        "dev-cert-profile" | "dev-certs-tool" => Outcome::Skipped("it is about TLS, which is not served yet"),
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),
