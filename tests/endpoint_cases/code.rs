@@ -5,6 +5,7 @@ use crate::kestrel::check_error;
 use crate::making::{Home, make, make_development};
 use crate::{Case, Outcome, logs, same};
 use serde_json::{Value, json};
+use stannel::tls::ServerCertificateSelector;
 use stannel::{
     Binding, CertificateSource, ClientCertificateMode, Configuration, ConfigurationError, HttpsOptions, ListenOptions,
     ServerOptions, SocketHandle,
@@ -13,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-const NO_SUCH_CALL: &str = "Rust's types rule out such a call: a null, or a port beyond 16 bits";
+pub(crate) const NO_SUCH_CALL: &str = "Rust's types rule out such a call: a null, or a port beyond 16 bits";
 
 /// Letters of the cases name certificates: files in this folder.
 #[derive(Clone)]
@@ -21,12 +22,36 @@ struct Letters {
     folder: PathBuf,
     /// What the callback of a `UseHttps` finds set.
     saw: Arc<Mutex<Option<Option<CertificateSource>>>>,
+    selectors: Arc<Mutex<Vec<(String, ServerCertificateSelector)>>>,
 }
 
 impl Letters {
     fn source(&self, letter: &str) -> CertificateSource {
         let (certificate, key) = make(letter).write_pem(&self.folder, letter);
         CertificateSource::pem(certificate, key)
+    }
+
+    fn selector(&self, letter: &str) -> ServerCertificateSelector {
+        let selector = ServerCertificateSelector::new(|_, _| None);
+        self.selectors
+            .lock()
+            .unwrap()
+            .push((letter.to_owned(), selector.clone()));
+        selector
+    }
+
+    /// What an endpoint shows: what its selector says, or a certificate.
+    fn shown(&self, https: &HttpsOptions) -> Value {
+        if let Some(selector) = &https.server_certificate_selector {
+            let known = self.selectors.lock().unwrap();
+            let letter = known
+                .iter()
+                .find(|(_, other)| other == selector)
+                .map(|(letter, _)| letter);
+            return Value::from(letter.map(|letter| format!("selector {letter}")));
+        }
+        let source = https.server_certificate.as_ref();
+        source.map_or(Value::Null, |source| self.letter(source))
     }
 
     /// The letter of a certificate, or what it is instead.
@@ -38,14 +63,11 @@ impl Letters {
 }
 
 pub(crate) fn code(case: &Case) -> Outcome {
-    let text = case.input.to_string();
-    if text.contains("Selector") || text.contains("UseHttps(options") {
-        return Outcome::Skipped("there are no selectors and no HTTPS options as they are yet");
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let letters = Letters {
         folder: folder.path().to_owned(),
         saw: Arc::default(),
+        selectors: Arc::default(),
     };
     // Whoever reads this store tells of a file that is none.
     let home = Home::new();
@@ -166,10 +188,13 @@ fn set(endpoint: &mut ListenOptions, settings: &Value, letters: &Letters) -> Res
             match argument.ok_or_else(|| format!("unknown call {text}"))?.split_once(' ') {
                 Some(("certificate", letter)) => {
                     let source = letters.source(letter);
-                    endpoint.use_https_with(|https| https.server_certificate = Some(source));
+                    endpoint.use_https(source);
+                }
+                Some(("options", "without certificate")) => {
+                    endpoint.use_https(HttpsOptions::default());
                 }
                 None if text == "UseHttps()" => {
-                    endpoint.use_https();
+                    endpoint.use_https(());
                 }
                 None if text == "UseHttps(cb)" => {
                     let saw = Arc::clone(&letters.saw);
@@ -187,6 +212,9 @@ fn set_https(https: &mut HttpsOptions, settings: &Value, letters: &Letters) {
     if let Some(letter) = settings["ServerCertificate"].as_str() {
         https.server_certificate = Some(letters.source(letter));
     }
+    if let Some(letter) = settings["ServerCertificateSelector"].as_str() {
+        https.server_certificate_selector = Some(letters.selector(letter));
+    }
     if let Some(mode) = settings["ClientCertificateMode"].as_str() {
         https.client_certificate_mode = ClientCertificateMode::from_text(mode).expect("a mode");
     }
@@ -201,10 +229,7 @@ fn check(endpoints: &[ListenOptions], expect: &Value, letters: &Letters, searche
         for (key, expected) in expected.as_object().into_iter().flatten() {
             let found = match (key.as_str(), endpoint.binding()) {
                 ("https", _) => Value::from(https.is_some()),
-                ("certificate", _) => {
-                    let source = https.and_then(|https| https.server_certificate.as_ref());
-                    source.map_or(Value::Null, |source| letters.letter(source))
-                }
+                ("certificate", _) => https.map_or(Value::Null, |https| letters.shown(https)),
                 ("ClientCertificateMode", _) => {
                     Value::from(https.map(|https| https.client_certificate_mode.to_string()))
                 }
@@ -313,7 +338,7 @@ fn play(options: &mut ServerOptions, call: &Value) -> Result<(), Wrong> {
     };
     if let Some(endpoint) = made {
         if https {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
         return Ok(());
     }
@@ -340,7 +365,7 @@ fn play(options: &mut ServerOptions, call: &Value) -> Result<(), Wrong> {
         .ok_or_else(|| Wrong::Call("no loader".to_owned()))?;
     let configure = move |endpoint: &mut ListenOptions| {
         if https {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
     };
     match (name, number) {

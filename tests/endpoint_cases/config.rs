@@ -233,7 +233,7 @@ fn check_defaults(
 ) -> Result<(), String> {
     if let Some(expected) = expect.get("default_certificate") {
         let mut options = options.clone();
-        options.listen_localhost(1).use_https();
+        options.listen_localhost(1).use_https(());
         let found = match options.plan() {
             Ok(plan) => plan.endpoints()[0]
                 .https()

@@ -17,6 +17,8 @@ pub(crate) fn name(error: &ConfigurationError) -> &'static str {
         | ConfigurationError::Endpoint(EndpointError::Url { error, .. }) => urls::name(error),
         ConfigurationError::Endpoint(EndpointError::UnsupportedSetting { .. }) => "unsupported-setting",
         ConfigurationError::Endpoint(EndpointError::NoCertificate { .. }) => "no-certificate",
+        ConfigurationError::Endpoint(EndpointError::CertificateRequired { .. }) => "certificate-required",
+        ConfigurationError::Endpoint(EndpointError::Https { .. }) => "range",
         ConfigurationError::Endpoint(EndpointError::UnixPathNotAbsolute { .. }) => "unix-path-not-absolute",
         ConfigurationError::InvalidValue { .. } | ConfigurationError::EmptyEndpointName => "argument",
         ConfigurationError::DuplicateKey { .. } => "duplicate-key",

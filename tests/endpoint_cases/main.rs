@@ -11,11 +11,15 @@ mod front;
 mod https;
 mod kestrel;
 mod reload;
+mod shaking;
 mod sources;
+mod tls;
 mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/core.rs"]
+mod core;
 #[path = "../support/logs.rs"]
 mod logs;
 #[path = "../support/certificates.rs"]
@@ -24,6 +28,8 @@ mod making;
 mod ports;
 #[path = "../support/reload.rs"]
 mod support;
+#[path = "../support/tls.rs"]
+mod tls_client;
 
 use serde_json::Value;
 use stannel::certificate::CertificateStores;
