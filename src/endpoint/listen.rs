@@ -242,6 +242,7 @@ impl ListenOptions {
     }
 
     /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
+    #[cfg(feature = "tls")]
     pub(crate) fn takes_default_certificate(&self) -> bool {
         self.takes_default_certificate
     }

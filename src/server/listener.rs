@@ -317,6 +317,7 @@ mod tests {
     use super::{Listener, NOTSENT_LOWAT, Transport, bind_endpoint};
     use crate::endpoint::{ServerOptions, SocketHandle};
     use crate::server::socket::Socket;
+    use crate::server::transport::Transport;
     use std::net::TcpStream;
     use std::time::Duration;
 
