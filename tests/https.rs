@@ -241,7 +241,7 @@ fn broken_off_handshakes_leave_nothing_behind() {
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket.read_exact(&mut [0; 5]).unwrap();
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             socket2::SockRef::from(&socket)
                 .set_linger(Some(std::time::Duration::ZERO))
                 .unwrap();

@@ -314,7 +314,7 @@ fn set_inherited(socket: &socket2::Socket, endpoint: &ListenOptions, options: &S
 
 #[cfg(test)]
 mod tests {
-    use super::{Listener, NOTSENT_LOWAT, Transport, bind_endpoint};
+    use super::{Listener, NOTSENT_LOWAT, bind_endpoint};
     use crate::endpoint::{ServerOptions, SocketHandle};
     use crate::server::socket::Socket;
     use crate::server::transport::Transport;
