@@ -3,10 +3,13 @@
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/logs.rs"]
+mod logs;
 
 use home::{Ended, FIXTURES, Home, STORES, TRUST, files, mode};
 use serde_json::Value;
 use stannel::certificate::{CertificateStores, X509Certificate};
+use stannel::{Certificate, CertificateSource};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -642,6 +645,31 @@ fn chromium_trusts_it() {
     home.done(&["https", "--trust"]);
     let page = chromium(&home, &url);
     assert!(page.contains("Ciphers supported in s_server"), "{page}");
+}
+
+/// Who starts a server is told before the browser says it.
+#[test]
+fn a_server_says_how_far_its_certificate_is_trusted() {
+    logs::install();
+    let home = Home::with_certificate();
+    let thumbprint = home.thumbprint();
+    let warning = || {
+        let stores = CertificateStores::in_home(home.at(""));
+        let source = CertificateSource::DevelopmentStore;
+        Certificate::load(&source, &stores, SystemTime::now()).unwrap();
+        let mut lines = logs::take();
+        lines.retain(|(level, _)| *level == log::Level::Warn);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines.remove(0).1
+    };
+    let name = format!("the development certificate CN=localhost ({thumbprint})");
+    let none = warning();
+    assert!(none.starts_with(&format!("8 {name} is not trusted")), "{none}");
+    home.done(&["https", "--trust"]);
+    let some = warning();
+    let expected =
+        format!("9 {name} is trusted by some clients and not by others: OpenSSL (SSL_CERT_DIR does not lead to");
+    assert!(some.starts_with(&expected), "{some}");
 }
 
 /// Half of a file is never seen, however often it is looked at.

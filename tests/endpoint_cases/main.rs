@@ -6,6 +6,8 @@ mod binding;
 #[cfg(feature = "tls")]
 mod certificates;
 mod code;
+#[cfg(feature = "dev-cert")]
+mod development;
 mod front;
 mod kestrel;
 mod reload;
@@ -14,6 +16,9 @@ mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[cfg(feature = "dev-cert")]
+#[path = "../support/home.rs"]
+mod home;
 #[path = "../support/logs.rs"]
 mod logs;
 #[path = "../support/ports.rs"]
@@ -78,7 +83,15 @@ fn run(case: &Case) -> Outcome {
         "dev-cert" => certificates::dev_cert(case).into(),
         #[cfg(not(feature = "tls"))]
         "store-match" | "dev-cert" => Outcome::Skipped("it is about certificates, and the feature tls is off"),
-        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" | "https-redirect" | "hsts" => {
+        #[cfg(feature = "dev-cert")]
+        "dev-cert-profile" => development::profile(case).into(),
+        #[cfg(feature = "dev-cert")]
+        "dev-certs-tool" => development::tool(case).into(),
+        #[cfg(not(feature = "dev-cert"))]
+        "dev-cert-profile" | "dev-certs-tool" => {
+            Outcome::Skipped("it is about development certificates, and the feature dev-cert is off")
+        }
+        "sni" | "sni-options" | "tls" | "https-redirect" | "hsts" => {
             Outcome::Skipped("it is about TLS, which is not served yet")
         }
         "reload" => reload::reload(case),
