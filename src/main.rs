@@ -21,11 +21,14 @@ Serves the files of a folder over HTTP/1.1.
 
 Usage: stannel [FOLDER] [OPTIONS]
        stannel check [FOLDER] [OPTIONS]
+       stannel dev-certs https [OPTIONS]
 
 Without FOLDER it serves a page that says it works. GET and HEAD only.
 Names that begin with a dot are not served, nor are links out of the folder.
 check reads everything, binds nothing and says what would be served; its exit
 code is 0, or 1 if the server could not start.
+dev-certs makes, trusts and exports a certificate for development, as the
+command of .NET does; its --help says more.
 
 Options:
       --urls=URLS            What to listen on, with ';' between several
@@ -71,13 +74,28 @@ const FLAGS: [&str; 7] = [
 
 fn main() -> ExitCode {
     stderr_log::install();
-    match run(std::env::args_os().skip(1).collect()) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    #[cfg(feature = "dev-cert")]
+    if let [command, rest @ ..] = &arguments[..]
+        && command == "dev-certs"
+    {
+        return dev_certs(rest);
+    }
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stderr_log::line(format_args!("stannel: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "dev-cert")]
+fn dev_certs(arguments: &[OsString]) -> ExitCode {
+    use stannel::certificate::{CertificateStores, development};
+    let (stores, now) = (CertificateStores::from_environment(), std::time::SystemTime::now());
+    let (out, err) = (&mut std::io::stdout(), &mut std::io::stderr());
+    ExitCode::from(development::run(arguments.iter().cloned(), &stores, now, out, err))
 }
 
 fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {

@@ -19,6 +19,8 @@
 mod ber;
 mod chain;
 mod choice;
+#[cfg(feature = "dev-cert")]
+pub mod development;
 mod encryption;
 mod error;
 mod file;
@@ -250,7 +252,7 @@ impl Certificate {
     }
 
     /// The same with the issuers that its chain lacks.
-    fn with_issuers(&self, issuers: &[X509Certificate]) -> Self {
+    pub(crate) fn with_issuers(&self, issuers: &[X509Certificate]) -> Self {
         let known: Vec<_> = self.chain().iter().chain(issuers).cloned().collect();
         Self::new(self.leaf().clone(), &known, Arc::clone(&self.0.key.key))
     }
@@ -264,6 +266,15 @@ impl Certificate {
         Self(Arc::new(Inner { leaf, chain, key }))
     }
 }
+
+/// Two are the same if one is a clone of the other.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

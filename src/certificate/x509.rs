@@ -70,7 +70,7 @@ impl PublicKey {
 
 impl X509Certificate {
     /// Reads the DER encoding.
-    pub(super) fn from_der(der: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, String> {
         let damaged = |error: x509_cert::der::Error| format!("the certificate is damaged ({error})");
         let certificate = x509_cert::Certificate::from_der(der).map_err(damaged)?;
         let tbs = certificate.tbs_certificate();
@@ -178,6 +178,12 @@ impl X509Certificate {
     pub(super) fn names_as_issuer(&self, issuer: &Self) -> bool {
         let keys = self.0.authority_key.as_ref().zip(issuer.0.subject_key.as_ref());
         self.0.issuer_name == issuer.0.subject_name && keys.is_none_or(|(wanted, found)| wanted == found)
+    }
+
+    /// The encoding of its subject.
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn subject_name(&self) -> &[u8] {
+        &self.0.subject_name
     }
 
     pub(super) fn public_key(&self) -> &PublicKey {

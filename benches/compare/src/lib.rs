@@ -1,4 +1,7 @@
-//! What the servers under comparison share: the command line, the listening socket and the line that announces it.
+//! What the servers under comparison share: the command line, the listening socket, the line that announces it and
+//! what they are under TLS.
+
+pub mod tls;
 
 use std::ffi::OsString;
 use std::io;
@@ -6,12 +9,20 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The command line of a server: `--urls http://127.0.0.1:PORT`, and `--close` for the one that looks for it.
+/// The command line of a server: `--urls http://127.0.0.1:PORT`, or `https`, and `--close` for the one that looks for
+/// it.
 #[derive(Debug)]
 pub struct ServerOptions {
     address: SocketAddr,
+    pub scheme: Scheme,
     /// Whether the server looks for `Connection: close`; only the floor needs to be told.
     pub close: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
 }
 
 impl ServerOptions {
@@ -24,11 +35,15 @@ impl ServerOptions {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut options = Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            scheme: Scheme::Http,
             close: false,
         };
         while let Some(argument) = parser.next()? {
             match argument {
-                lexopt::Arg::Long("urls") => options.address = parse_url(&lexopt::ValueExt::string(parser.value()?)?)?,
+                lexopt::Arg::Long("urls") => {
+                    let url = lexopt::ValueExt::string(parser.value()?)?;
+                    (options.scheme, options.address) = parse_url(&url)?;
+                }
                 lexopt::Arg::Long("close") => options.close = true,
                 other => return Err(other.unexpected()),
             }
@@ -46,7 +61,11 @@ impl ServerOptions {
         socket.bind(&self.address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
-        println!("Now listening on: http://{}", listener.local_addr()?);
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        println!("Now listening on: {scheme}://{}", listener.local_addr()?);
         Ok(listener)
     }
 }
@@ -55,11 +74,17 @@ fn is_kestrel_option(argument: &OsString) -> bool {
     argument.as_encoded_bytes().starts_with(b"--Kestrel:")
 }
 
-fn parse_url(url: &str) -> Result<SocketAddr, lexopt::Error> {
-    let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    authority
-        .parse()
-        .map_err(|_| format!("{url} is not http://ADDRESS:PORT with a numeric address").into())
+fn parse_url(url: &str) -> Result<(Scheme, SocketAddr), lexopt::Error> {
+    let (scheme, authority) = match url.strip_prefix("https://") {
+        Some(authority) => (Scheme::Https, authority),
+        None => (Scheme::Http, url.strip_prefix("http://").unwrap_or(url)),
+    };
+    match authority.trim_end_matches('/').parse() {
+        Ok(address) => Ok((scheme, address)),
+        Err(_) => {
+            Err(format!("{url} is not http://ADDRESS:PORT or https://ADDRESS:PORT with a numeric address").into())
+        }
+    }
 }
 
 const BACKLOG: i32 = 1024;

@@ -1,12 +1,12 @@
-//! hyper as a peer: its HTTP/1 connection on a current-thread tokio runtime, without a framework, answering what
-//! stannel's benchmark server answers.
+//! hyper as a peer: its HTTP/1 connection on a current-thread tokio runtime, over tokio-rustls where TLS is asked for,
+//! without a framework, answering what stannel's benchmark server answers.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use compare::ServerOptions;
+use compare::{Scheme, ServerOptions, tls};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue, SERVER};
@@ -14,6 +14,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = ServerOptions::from_args()?;
@@ -22,16 +24,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn serve(options: &ServerOptions) -> Result<(), Box<dyn std::error::Error>> {
+    let acceptor = match options.scheme {
+        Scheme::Http => None,
+        Scheme::Https => Some(TlsAcceptor::from(tls::server_config()?)),
+    };
     let listener = tokio::net::TcpListener::from_std(options.listen()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(async move {
-            let mut builder = http1::Builder::new();
-            builder.pipeline_flush(true);
-            // A client that leaves is no news here; the load generator counts what it did not get.
-            let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
-        });
+        // Two kinds of task: one that could be either would have the size of the larger.
+        match acceptor.clone() {
+            None => tokio::spawn(connection(stream)),
+            Some(acceptor) => tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    connection(stream).await;
+                }
+            }),
+        };
     }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut builder = http1::Builder::new();
+    builder.pipeline_flush(true);
+    // A client that leaves is no news here; the load generator counts what it did not get.
+    let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
 }
 
 type Answer = Either<Full<Bytes>, Either<Incoming, Repeated>>;

@@ -1,21 +1,26 @@
 //! One connection of the load: sends batches of requests and reads their answers.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustls::ClientConfig;
 
 use crate::answer::{Answers, Fault, Known};
 use crate::histogram::Histogram;
 use crate::options::{Length, Mode, Options};
 use crate::request::Request;
+use crate::tls::{self, Session};
 
 pub struct Connection {
-    socket: OwnedFd,
+    socket: TcpStream,
+    /// With TLS.
+    session: Option<Session>,
     answers: Answers,
     /// How much of the batch belongs to the present one, and how much of that is sent.
     to_send: usize,
@@ -34,6 +39,7 @@ pub struct Shared {
     pub tally: Tally,
     pub latencies: Histogram,
     pub mode: Mode,
+    tls: Option<Arc<ClientConfig>>,
     /// Who begins the next batch on a connection that has its answers.
     pub next: Next,
     clock: Instant,
@@ -72,14 +78,18 @@ pub enum Progress {
 pub enum Trouble {
     Answer(Fault),
     ClosedEarly,
+    /// TLS: closed without saying so.
+    Unannounced,
     Socket(Errno),
+    /// TLS: its socket or its records.
+    Session(io::Error),
 }
 
 impl Shared {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &Options) -> io::Result<Self> {
         let mut request = Request::new(options);
         let expected = std::mem::replace(&mut request.expected, crate::answer::Expected::Any);
-        Self {
+        Ok(Self {
             request,
             known: Known::new(expected),
             input: vec![0; INPUT_LENGTH],
@@ -93,13 +103,14 @@ impl Shared {
             tally: Tally::default(),
             latencies: Histogram::new(),
             mode: options.mode,
+            tls: tls::config_for(options)?,
             next: if options.rate.is_some() {
                 Next::WhenDue
             } else {
                 Next::AtOnce
             },
             clock: Instant::now(),
-        }
+        })
     }
 
     /// Nanoseconds since the start.
@@ -129,10 +140,11 @@ impl Connection {
         }
         let began = shared.now();
         let socket = connect(address, shared.mode)?;
-        let answers = Answers::default();
+        let session = shared.tls.as_ref().map(Session::new).transpose()?;
         let mut connection = Self {
             socket,
-            answers,
+            session,
+            answers: Answers::default(),
             to_send: 0,
             sent: 0,
             outstanding: 0,
@@ -152,7 +164,7 @@ impl Connection {
         self.send(shared)
     }
 
-    pub fn socket(&self) -> &OwnedFd {
+    pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
@@ -161,7 +173,7 @@ impl Connection {
     }
 
     pub fn turn(&mut self, flags: EventFlags, shared: &mut Shared) -> Result<Progress, Trouble> {
-        if self.sent < self.to_send {
+        if self.has_unsent() {
             self.send(shared)?;
         }
         if !flags.intersects(READABLE) {
@@ -190,18 +202,7 @@ impl Connection {
     }
 
     fn take_answers(&mut self, length: usize, shared: &mut Shared) -> Result<(), Trouble> {
-        let mut input = &shared.input[..length];
-        let mut answered = 0;
-        while !input.is_empty() {
-            if answered == self.outstanding {
-                return Err(Trouble::Answer(Fault::Framing("bytes after the last answer")));
-            }
-            answered += usize::from(
-                self.answers
-                    .advance(&mut input, &mut shared.known)
-                    .map_err(Trouble::Answer)?,
-            );
-        }
+        let answered = self.check(length, shared)?;
         if answered == 0 || shared.mode == Mode::Churn {
             // A connection per request counts at its end.
             self.outstanding -= answered;
@@ -216,7 +217,7 @@ impl Connection {
         if self.outstanding > 0 {
             return Ok(());
         }
-        if self.sent < self.to_send {
+        if self.has_unsent() {
             return Err(Trouble::Answer(Fault::Framing("an answer before the request was sent")));
         }
         match shared.next {
@@ -228,16 +229,56 @@ impl Connection {
         }
     }
 
+    /// How many answers end in what was read, all of them good.
+    fn check(&mut self, length: usize, shared: &mut Shared) -> Result<usize, Trouble> {
+        let (answers, outstanding, known) = (&mut self.answers, self.outstanding, &mut shared.known);
+        let mut answered = 0;
+        let mut check = |mut input: &[u8]| {
+            while !input.is_empty() {
+                if answered == outstanding {
+                    return Err(Trouble::Answer(Fault::Framing("bytes after the last answer")));
+                }
+                answered += usize::from(answers.advance(&mut input, known).map_err(Trouble::Answer)?);
+            }
+            Ok(())
+        };
+        let input = &shared.input[..length];
+        match &mut self.session {
+            None => check(input)?,
+            Some(session) => {
+                session.receive(input, check)?;
+                // What waited for the handshake to be over.
+                shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
+            }
+        }
+        Ok(answered)
+    }
+
     fn end(&mut self, shared: &mut Shared) -> Result<Progress, Trouble> {
         if shared.mode != Mode::Churn || self.outstanding > 0 || !self.answers.is_between() {
             return Err(Trouble::ClosedEarly);
+        }
+        if let Some(session) = &mut self.session
+            && !session.is_over()?
+        {
+            return Err(Trouble::Unannounced);
         }
         shared.tally.answered += 1;
         shared.latencies.record(shared.now() - self.began);
         Ok(Progress::Over)
     }
 
+    fn has_unsent(&self) -> bool {
+        self.sent < self.to_send || self.session.as_ref().is_some_and(Session::has_unsent)
+    }
+
     fn send(&mut self, shared: &mut Shared) -> Result<(), Trouble> {
+        if let Some(session) = &mut self.session {
+            session.put(&shared.request.batch[self.sent..self.to_send])?;
+            self.sent = self.to_send;
+            shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
+            return Ok(());
+        }
         while self.sent < self.to_send {
             match rustix::io::write(&self.socket, &shared.request.batch[self.sent..self.to_send]) {
                 Ok(written) => {
@@ -259,7 +300,7 @@ impl Shared {
     }
 }
 
-fn connect(address: SocketAddr, mode: Mode) -> Result<OwnedFd, Trouble> {
+fn connect(address: SocketAddr, mode: Mode) -> Result<TcpStream, Trouble> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -274,8 +315,14 @@ fn connect(address: SocketAddr, mode: Mode) -> Result<OwnedFd, Trouble> {
         sockopt::set_tcp_nodelay(&socket, true).map_err(Trouble::Socket)?;
     }
     match rustix::net::connect(&socket, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket.into()),
         Err(error) => Err(Trouble::Socket(error)),
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Session(error)
     }
 }
 
@@ -284,7 +331,9 @@ impl fmt::Display for Trouble {
         match self {
             Self::Answer(fault) => fault.fmt(formatter),
             Self::ClosedEarly => formatter.write_str("closed before the answer was whole"),
+            Self::Unannounced => formatter.write_str("closed without TLS's close_notify"),
             Self::Socket(error) => error.fmt(formatter),
+            Self::Session(error) => error.fmt(formatter),
         }
     }
 }

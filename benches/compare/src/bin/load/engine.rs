@@ -53,7 +53,7 @@ impl Engine {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             address: options.address,
             slots: (0..options.connections).map(|_| None).collect(),
-            shared: Shared::new(options),
+            shared: Shared::new(options)?,
             server: options.pid.map(Process::new),
             pace: options.rate.map(|rate| Pace {
                 distance: 1e9 / rate,

@@ -2,9 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::SockRef;
 
 use crate::answer::{Answers, Known};
@@ -12,6 +14,12 @@ use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Memory, Report};
 use crate::request::Request;
+use crate::tls;
+
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
 
 pub fn run(options: &Options) -> io::Result<Report> {
     let Some(server) = options.pid.map(Process::new) else {
@@ -22,13 +30,15 @@ pub fn run(options: &Options) -> io::Result<Report> {
     let mut request = Request::new(options);
     let expected = std::mem::replace(&mut request.expected, crate::answer::Expected::Any);
     let mut known = Known::new(expected);
+    let tls = tls::config_for(options)?;
+    let open = || Stream::open(options, tls.as_ref(), &request);
     let mut streams = Vec::with_capacity(options.connections);
     let mut troubles = Vec::new();
     let mut failed = 0;
 
     // The first answer brings pages in that belong to no connection.
-    drop(open(options, &request)?);
-    streams.push(open(options, &request)?);
+    drop(open()?);
+    streams.push(open()?);
     read_answer(&mut streams[0], &mut known)?;
     streams.clear();
     thread::sleep(SETTLE);
@@ -38,7 +48,7 @@ pub fn run(options: &Options) -> io::Result<Report> {
         let first = streams.len();
         let batch = BATCH.min(options.connections - first);
         for _ in 0..batch {
-            streams.push(open(options, &request)?);
+            streams.push(open()?);
         }
         for stream in &mut streams[first..] {
             if let Err(error) = read_answer(stream, &mut known) {
@@ -53,7 +63,7 @@ pub fn run(options: &Options) -> io::Result<Report> {
     let after = server.resident_bytes()?;
     // A server that closes them would look thrifty.
     for stream in &mut streams {
-        stream.set_nonblocking(true)?;
+        stream.socket().set_nonblocking(true)?;
         match stream.read(&mut [0]) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             _ => failed += 1,
@@ -67,16 +77,45 @@ pub fn run(options: &Options) -> io::Result<Report> {
     }))
 }
 
-fn open(options: &Options, request: &Request) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(options.address)?;
-    // Thousands of ports that wait a minute after their connection would not leave enough for the next run.
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&request.batch)?;
-    Ok(stream)
+impl Stream {
+    /// Connects and sends the request.
+    fn open(options: &Options, tls: Option<&Arc<ClientConfig>>, request: &Request) -> io::Result<Self> {
+        let socket = TcpStream::connect(options.address)?;
+        // Thousands of ports that wait a minute after their connection would not leave enough for the next run.
+        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = match tls {
+            None => Self::Tcp(socket),
+            Some(config) => Self::Tls(Box::new(StreamOwned::new(tls::client(config)?, socket))),
+        };
+        stream.write_all(&request.batch)?;
+        Ok(stream)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => &stream.sock,
+        }
+    }
 }
 
-fn read_answer(stream: &mut TcpStream, known: &mut Known) -> io::Result<()> {
+fn read_answer(stream: &mut Stream, known: &mut Known) -> io::Result<()> {
     let mut answers = Answers::default();
     let mut input = [0; 4096];
     loop {

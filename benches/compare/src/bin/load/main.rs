@@ -11,6 +11,7 @@ mod options;
 mod process;
 mod report;
 mod request;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -25,6 +25,7 @@ pub struct Options {
     /// The server's process, for its time on the processor and its memory.
     pub pid: Option<u32>,
     pub fields: Fields,
+    pub transport: Transport,
     pub output: Output,
 }
 
@@ -53,6 +54,12 @@ pub enum Fields {
 }
 
 #[derive(Debug, Clone, Copy)]
+pub enum Transport {
+    Tcp,
+    Tls,
+}
+
+#[derive(Debug, Clone, Copy)]
 pub enum Output {
     Text,
     Json,
@@ -75,6 +82,7 @@ impl Options {
             hold: Duration::from_secs(1),
             pid: None,
             fields: Fields::Benchmark,
+            transport: Transport::Tcp,
             output: Output::Text,
         };
         let mut parser = Parser::from_env();
@@ -94,6 +102,7 @@ impl Options {
                 Arg::Long("pid") => options.pid = Some(parser.value()?.parse()?),
                 Arg::Long("fields") => options.fields = Fields::from_name(&parser.value()?.string()?)?,
                 Arg::Long("browser") => options.fields = Fields::Browser,
+                Arg::Long("tls") => options.transport = Transport::Tls,
                 Arg::Long("json") => options.output = Output::Json,
                 Arg::Short('h') | Arg::Long("help") => {
                     println!("{USAGE}");
@@ -199,4 +208,5 @@ options:
   --fields NAME         of the request: host (that one alone), benchmark (three, as the TechEmpower
                         benchmarks send them, the default) or browser (ten, as a browser sends them)
   --browser             the same as --fields browser
+  --tls                 TLS 1.3 with X25519; the server must have this package's certificate
   --json                one line of JSON";
