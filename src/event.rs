@@ -163,6 +163,8 @@ close_reasons! {
     Finished = None;
     /// The server stops.
     ServerStopped = None;
+    /// The TLS handshake failed, or did not end within `handshake_timeout`.
+    HandshakeFailed = Some("tls_handshake_failed");
     /// No request came within `keep_alive_timeout`.
     KeepAliveTimeout = Some("keep_alive_timeout");
     /// The client took the response too slowly.
@@ -192,7 +194,7 @@ pub const DURATION_BOUNDS: [f64; 14] = [
 ];
 
 /// The `error.type` values that are counted one by one; anything else is `other_error`.
-const ERROR_TYPES: [&str; 21] = [
+const ERROR_TYPES: [&str; 22] = [
     "invalid_request_line",
     "invalid_http_version",
     "invalid_request_headers",
@@ -211,6 +213,7 @@ const ERROR_TYPES: [&str; 21] = [
     "app_shutdown_timeout",
     "server_timeout",
     "max_concurrent_connections_exceeded",
+    "tls_handshake_failed",
     "tls_not_supported",
     "io_error",
     "other_error",

@@ -338,6 +338,7 @@ mod server;
 #[cfg(feature = "systemd")]
 pub mod systemd;
 pub mod timer;
+pub mod tls;
 
 #[cfg(feature = "tls")]
 pub use certificate::{Certificate, CertificateError};

@@ -8,6 +8,9 @@
 #[path = "../docs/examples/conformance.rs"]
 mod conformance;
 
+#[cfg(feature = "tls")]
+#[path = "support/tls.rs"]
+mod tls;
 #[path = "support/wire/mod.rs"]
 mod wire;
 
@@ -23,6 +26,8 @@ use wire::cut::{Mode, Split};
 use wire::play::play;
 use wire::pure::Loop;
 use wire::report::Report;
+#[cfg(feature = "tls")]
+use wire::secure::SecureWire;
 use wire::socket::SocketWire;
 
 const MODES: [Mode; 6] = [
@@ -44,19 +49,58 @@ fn cases() -> Vec<Case> {
     wire::cases::read(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// What lies between a client and the server's HTTP.
+#[derive(Clone)]
+enum Transport {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(std::sync::Arc<stannel::tls::TlsEndpoint>),
+}
+
+impl Transport {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => " over TLS",
+        }
+    }
+
+    /// Whether there is time for a connection for each place in each case where its input can be cut.
+    fn is_quick(&self) -> bool {
+        matches!(self, Self::Plain)
+    }
+}
+
 /// The connection and nothing else: no socket, no clock, no thread.
 #[test]
 fn the_core_answers_as_expected_however_its_input_is_cut() {
+    run_all_pure(&Transport::Plain);
+}
+
+/// The same inside TLS. Each piece of the input is a record.
+#[cfg(feature = "tls")]
+#[test]
+fn the_core_answers_inside_tls_as_expected_however_its_input_is_cut() {
+    run_all_pure(&Transport::Tls(tls::any_endpoint()));
+}
+
+fn run_all_pure(transport: &Transport) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let cases = cases();
     let transcripts: Vec<_> = thread::scope(|scope| {
-        let runs = MODES.map(|mode| {
-            let cases = &cases;
-            scope.spawn(move || run_pure(cases, mode))
-        });
-        runs.map(|run| run.join().expect("the run ends")).into()
+        let modes = MODES
+            .into_iter()
+            .filter(|mode| transport.is_quick() || *mode != Mode::Cuts);
+        let runs: Vec<_> = modes
+            .map(|mode| {
+                let cases = &cases;
+                scope.spawn(move || run_pure(cases, mode, transport))
+            })
+            .collect();
+        runs.into_iter().map(|run| run.join().expect("the run ends")).collect()
     });
-    let mut report = Report::new("pure, bytes compared");
+    let mut report = Report::new(format!("pure{}, bytes compared", transport.name()));
     for (index, case) in cases.iter().enumerate() {
         let result = transcripts[1..].iter().try_for_each(|run| {
             // A case that failed has no transcript, and was reported already.
@@ -74,12 +118,12 @@ fn the_core_answers_as_expected_however_its_input_is_cut() {
 }
 
 /// Returns what the server sent in each case that passed, and how many failed.
-fn run_pure(cases: &[Case], mode: Mode) -> (Vec<Option<Vec<u8>>>, usize) {
-    let mut report = Report::new(format!("pure {}", name(mode)));
+fn run_pure(cases: &[Case], mode: Mode, transport: &Transport) -> (Vec<Option<Vec<u8>>>, usize) {
+    let mut report = Report::new(format!("pure {}{}", name(mode), transport.name()));
     let mut shared = Loop::new(|| Conformance);
     let mut transcripts = Vec::new();
     for case in cases {
-        let result = catch_unwind(AssertUnwindSafe(|| run_pure_case(&mut shared, case, mode)));
+        let result = catch_unwind(AssertUnwindSafe(|| run_pure_case(&mut shared, case, mode, transport)));
         let result = result.unwrap_or_else(|_| {
             shared = Loop::new(|| Conformance);
             Err("the core panicked".to_owned())
@@ -94,16 +138,30 @@ fn run_pure(cases: &[Case], mode: Mode) -> (Vec<Option<Vec<u8>>>, usize) {
     (transcripts, report.end())
 }
 
-fn run_pure_case(shared: &mut Loop, case: &Case, mode: Mode) -> Result<Vec<u8>, String> {
+fn run_pure_case(shared: &mut Loop, case: &Case, mode: Mode, transport: &Transport) -> Result<Vec<u8>, String> {
     let mut transcript: Option<Vec<u8>> = None;
     in_its_own_pieces(case, mode, |steps, mode| {
-        let mut wire = shared.connect(mode, mode.dice(&case.id));
-        play(case, steps, mode, &mut wire)?;
         // Who announces the end, or goes on, resets nothing.
         let expect = &case.expect;
         let is_orderly = expect.connection != After::Any && !expect.no_close_header && !expect.cut && !expect.or_cut;
         let may_be_reset = !is_orderly || expect.responses.is_empty();
-        let this = wire.finish(may_be_reset)?;
+        let dice = mode.dice(&case.id);
+        let this = match transport {
+            Transport::Plain => {
+                let mut wire = shared.connect(mode, dice);
+                play(case, steps, mode, &mut wire)?;
+                wire.finish(may_be_reset)?
+            }
+            #[cfg(feature = "tls")]
+            Transport::Tls(endpoint) => {
+                let secured = |engine: &_, info| stannel::connection::Connection::secured(engine, info, 0, endpoint);
+                let mut wire = SecureWire::connect(shared.connect_with(mode, dice, secured))?;
+                play(case, steps, mode, &mut wire)?;
+                let (wire, received) = wire.into_inner(may_be_reset)?;
+                wire.finish(may_be_reset)?;
+                received
+            }
+        };
         match transcript.replace(this.clone()) {
             Some(before) if without_continue(&before) != without_continue(&this) => {
                 Err("the server's bytes are others than before".into())

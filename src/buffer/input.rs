@@ -46,6 +46,14 @@ impl Input {
         self.end = self.bytes.len().min(self.end + count);
     }
 
+    /// Appends bytes that lie elsewhere.
+    #[cfg(feature = "tls")]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
     pub(crate) fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.len());
         self.start = self.end.min(self.start + count);

@@ -18,6 +18,8 @@ pub(crate) struct Output {
     dropped: u64,
     segments: VecDeque<Segment>,
     segment_bytes: usize,
+    /// How much of `linear` lies in TLS records already; everything behind it, and all segments, is plaintext.
+    sealed: usize,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,43 @@ impl Output {
         self.segments.is_empty().then(|| &self.linear[self.sent..])
     }
 
+    /// Whether there is plaintext at the end that lies in no TLS record yet.
+    #[cfg(feature = "tls")]
+    pub(crate) fn has_unsealed(&self) -> bool {
+        self.linear.len() > self.sealed || !self.segments.is_empty()
+    }
+
+    /// Shows that plaintext piece by piece.
+    #[cfg(feature = "tls")]
+    pub(crate) fn each_unsealed<'a>(&'a self, mut show: impl FnMut(&'a [u8])) {
+        let mut from = self.sealed;
+        let mut show = |bytes: &'a [u8]| {
+            if !bytes.is_empty() {
+                show(bytes);
+            }
+        };
+        for segment in &self.segments {
+            show(&self.linear[from..segment.at]);
+            show(&segment.bytes);
+            from = segment.at;
+        }
+        show(&self.linear[from..]);
+    }
+
+    /// Takes that plaintext away. Marks behind it mean nothing any more.
+    #[cfg(feature = "tls")]
+    pub(crate) fn drop_unsealed(&mut self) {
+        self.linear.truncate(self.sealed);
+        self.segments.clear();
+        self.segment_bytes = 0;
+    }
+
+    /// What lies in the linear part now is records.
+    #[cfg(feature = "tls")]
+    pub(crate) fn end_sealed(&mut self) {
+        self.sealed = self.linear.len();
+    }
+
     /// Fills `slices` from the front of what waits; returns how many were filled.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut from = self.sent;
@@ -155,6 +194,7 @@ impl Output {
             self.dropped += self.sent as u64;
             self.linear.clear();
             self.sent = 0;
+            self.sealed = 0;
         } else if self.sent >= COMPACT_FROM && self.sent * 2 >= self.linear.len() {
             self.drop_sent();
         }
@@ -167,6 +207,7 @@ impl Output {
             segment.at -= self.sent;
         }
         self.dropped += self.sent as u64;
+        self.sealed = self.sealed.saturating_sub(self.sent);
         self.sent = 0;
     }
 

@@ -70,7 +70,7 @@ impl PublicKey {
 
 impl X509Certificate {
     /// Reads the DER encoding.
-    pub(super) fn from_der(der: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_der(der: &[u8]) -> Result<Self, String> {
         let damaged = |error: x509_cert::der::Error| format!("the certificate is damaged ({error})");
         let certificate = x509_cert::Certificate::from_der(der).map_err(damaged)?;
         let tbs = certificate.tbs_certificate();

@@ -23,7 +23,7 @@ use super::active::Active;
 pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
 
 /// One read takes at most this much: it bounds what one client can have done in one turn.
-const READ_SIZE: usize = 64 << 10;
+pub(super) const READ_SIZE: usize = 64 << 10;
 
 /// Finished exchanges whose memory is kept for the next ones.
 const SPARE_EXCHANGES: usize = 64;
@@ -35,6 +35,8 @@ pub struct Engine {
     pub(super) state: ExchangeState,
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
+    /// Where TLS records are read, once there are any.
+    pub(super) records: Vec<u8>,
     pub(super) head_limits: HeadLimits,
     /// Those of connections that are still to come.
     settings: Arc<Settings>,
@@ -125,6 +127,7 @@ impl Engine {
             in_force: Arc::clone(&settings),
             settings,
             input: Input::with_capacity(READ_SIZE),
+            records: Vec::new(),
             known_host: KnownHost::default(),
             known_section: KnownSection::default(),
             scratch: Vec::new(),

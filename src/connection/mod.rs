@@ -4,9 +4,11 @@
 //!             ┌──────────────── kept alive ───────────────┐
 //!             ▼                                           │
 //!   ──► Head ──► Exchange (body in, response out, drain) ─┤
-//!         │          │            │                       ▼
-//!         │          └─► Tunnel ──┼──────────────► Closing ──► Lingering ──► over
-//!         └── refused, timed out ─┘                   └────────────────────► over
+//!   │     │          │            │                       ▼
+//!   │     │          └─► Tunnel ──┼──────────────► Closing ──► Lingering ──► over
+//!   │     └── refused, timed out ─┘                 ▲ └────────────────────► over
+//!   └─► Handshake, where TLS is spoken ──► Head     │
+//!           └── refused, timed out ─────────────────┘
 //! ```
 //!
 //! Whoever owns a [`Connection`] lets it work in [`Turn`]s: it reads into [`Turn::read_buffer`], tells what happened,
@@ -65,6 +67,7 @@ mod exchange;
 mod head;
 mod request_body;
 mod response;
+mod secured;
 mod timers;
 mod tunnel;
 mod turn;
@@ -80,6 +83,7 @@ use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::http1::head::Scan;
 use crate::places::Place;
 use crate::timer::Time;
+use crate::tls::Session;
 use active::Active;
 use engine::Settings;
 use std::fmt;
@@ -109,6 +113,8 @@ pub struct Connection {
     place: Place,
     /// Those that were in force when it was opened.
     settings: Arc<Settings>,
+    /// On an endpoint that speaks TLS.
+    session: Option<Box<Session>>,
     /// A response rate that the handler asked for, until the next request.
     response_rate: Option<Box<Option<MinDataRate>>>,
     reason: Option<CloseReason>,
@@ -127,6 +133,8 @@ pub struct Connection {
 }
 
 enum Phase {
+    /// Before everything, where TLS is spoken.
+    Handshake,
     /// Between requests, or inside a head.
     Head,
     /// A request is being answered, or the rest of its body is drained.
@@ -197,6 +205,7 @@ impl Connection {
             opened: engine.now(),
             place,
             settings: Arc::clone(engine.settings()),
+            session: None,
             response_rate: None,
             reason: None,
             number: 0,
@@ -263,6 +272,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phase = match &self.phase {
+            Phase::Handshake => "Handshake",
             Phase::Head => "Head",
             Phase::Exchange(_) => "Exchange",
             Phase::Tunnel(_) => "Tunnel",

@@ -47,6 +47,7 @@ impl Turn<'_> {
             // A response that is still being read is no idleness.
             Phase::Head if self.has_output() => self.connection.timer = self.engine.keep_alive_deadline(),
             Phase::Head => self.end_now(CloseReason::KeepAliveTimeout, Ending::Plain),
+            Phase::Handshake => self.handshake_timed_out(),
             // The loop's own stalls may have moved the deadline since the timer was set.
             Phase::Exchange(ref active) => match self.exchange_deadline(active) {
                 deadline if deadline > now => self.connection.timer = deadline,
@@ -55,7 +56,7 @@ impl Turn<'_> {
             Phase::Lingering { .. } => self.connection.phase = Phase::Over,
             Phase::Tunnel(_) | Phase::Closing(_) | Phase::Over => self.connection.timer = NEVER,
         }
-        self.count_output();
+        self.settle_output();
     }
 
     /// When the waiting output has to be given up, in real time.
@@ -80,6 +81,8 @@ impl Turn<'_> {
         let limits = &self.engine.state.limits;
         match &self.connection.phase {
             Phase::Exchange(active) => Active::response_rate(active, limits),
+            // It has a deadline of its own.
+            Phase::Handshake => None,
             _ => self
                 .connection
                 .response_rate
@@ -88,10 +91,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Gives the bytes that were written since the last call their time. Kestrel's rule: each flush may take the grace
+    /// Puts the bytes that were written since the last call into records, where TLS is spoken, and gives them their time. Kestrel's rule: each flush may take the grace
     /// from now, or as long as its bytes need behind those before it.
     #[inline]
-    pub(super) fn count_output(&mut self) {
+    pub(super) fn settle_output(&mut self) {
+        if self.connection.session.is_some() {
+            self.seal_output();
+        }
         let after = self.engine.state.output.len();
         let before = std::mem::replace(&mut self.engine.state.counted, after);
         if after <= before {
@@ -107,7 +113,7 @@ impl Turn<'_> {
 
     /// The connection ends: what is left of the output is held to the same rule as one more byte.
     pub(super) fn ending_output(&mut self) {
-        self.count_output();
+        self.settle_output();
         if self.has_output()
             && let Some(rate) = self.response_rate()
         {

@@ -80,7 +80,7 @@ impl Turn<'_> {
 
     pub(super) fn tunnel_shutdown(&mut self) {
         self.ask_tunnel(|tunnel, io| tunnel.on_shutdown(io));
-        self.count_output();
+        self.settle_output();
     }
 
     /// Asks the tunnel; returns whether it goes on.

@@ -29,6 +29,9 @@ impl Turn<'_> {
     /// [`on_read`](Self::on_read). One read takes 64 KiB at most unless what is pending made the buffer grow.
     #[inline]
     pub fn read_buffer(&mut self) -> &mut [u8] {
+        if self.connection.session.is_some() {
+            return self.record_buffer();
+        }
         let input = &mut self.engine.input;
         let pending = input.len();
         if pending > 0 {
@@ -48,6 +51,9 @@ impl Turn<'_> {
     /// That many bytes came; 0 is the peer's end.
     #[inline]
     pub fn on_read(&mut self, count: usize) {
+        if self.connection.session.is_some() {
+            return self.on_records(count);
+        }
         if count == 0 {
             self.connection.ended = true;
             if matches!(self.connection.phase, Phase::Lingering { .. }) {
@@ -121,9 +127,11 @@ impl Turn<'_> {
                 self.connection.number
             );
         }
-        // Who lingers has said all it had to say.
-        if !matches!(self.connection.phase, Phase::Lingering { .. }) {
-            self.end_now(reason, Ending::Plain);
+        match self.connection.phase {
+            // Who lingers has said all it had to say.
+            Phase::Lingering { .. } => {}
+            Phase::Handshake => self.end_now(CloseReason::HandshakeFailed, Ending::Abort),
+            _ => self.end_now(reason, Ending::Abort),
         }
         self.connection.phase = Phase::Over;
     }
@@ -146,6 +154,7 @@ impl Turn<'_> {
                 self.stop_idle();
             }
             Phase::Tunnel(_) => self.tunnel_shutdown(),
+            Phase::Handshake => self.end_now(CloseReason::ServerStopped, Ending::Plain),
             _ => {}
         }
     }
@@ -167,6 +176,7 @@ impl Turn<'_> {
         }
         match self.connection.phase {
             // A head is bounded by its own limits; the buffer's must not stop it from ever being complete.
+            Phase::Handshake => true,
             Phase::Head if !self.connection.has_more => true,
             Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) => {
                 !self.engine.state.limits.input_is_full(self.engine.input.len())
@@ -220,7 +230,9 @@ impl Turn<'_> {
     #[must_use]
     pub fn fate(&self) -> Fate {
         match self.connection.phase {
-            Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) | Phase::Lingering { .. } => Fate::Open,
+            Phase::Handshake | Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) | Phase::Lingering { .. } => {
+                Fate::Open
+            }
             Phase::Closing(Ending::Abort) => Fate::Abort,
             Phase::Closing(_) if self.has_output() => Fate::Open,
             Phase::Closing(Ending::Plain) => Fate::Close,
@@ -238,6 +250,12 @@ impl Turn<'_> {
         self.engine
             .counters(connection.endpoint)
             .connection_closed(lasted, reason);
+        let layers = connection.session.as_ref().and_then(|session| session.layers());
+        if let Some(layers) = layers
+            && connection.info.tls.is_some()
+        {
+            layers.iter().for_each(|layer| layer.closed(&connection.info));
+        }
         self.engine
             .watch
             .tell(|observer| observer.closed(&connection.info, reason));
@@ -255,6 +273,7 @@ impl Turn<'_> {
                 Phase::Head => self.next_request(),
                 Phase::Exchange(_) => self.run_exchange(),
                 Phase::Tunnel(_) => self.run_tunnel(),
+                Phase::Handshake => false,
                 Phase::Closing(_) | Phase::Lingering { .. } | Phase::Over => {
                     self.discard_input();
                     false
@@ -264,7 +283,7 @@ impl Turn<'_> {
                 break;
             }
         }
-        self.count_output();
+        self.settle_output();
     }
 
     pub(super) fn output_is_full(&self) -> bool {
@@ -372,6 +391,9 @@ impl Turn<'_> {
         self.drop_work();
         self.connection.phase = Phase::Closing(ending);
         self.connection.timer = NEVER;
+        if ending != Ending::Abort {
+            self.close_session();
+        }
         self.ending_output();
         self.discard_input();
     }

@@ -4,6 +4,7 @@ use crate::http1::host::Host;
 use crate::http1::section::FieldLines;
 use crate::http1::target::{Target, TargetForm};
 use crate::http1::{Framing, RequestFacts};
+use crate::tls::TlsInfo;
 use http::{Method, Version};
 use std::fmt;
 use std::net::SocketAddr;
@@ -95,11 +96,12 @@ impl<'a> Request<'a> {
         self.host.as_ref().map(|host| host.name())
     }
 
-    /// `http`, or what a trusted proxy said that the client used; see
+    /// `https` if the connection is one of TLS, else `http`; or what a trusted proxy said that the client used, see
     /// [`ForwardedHeaders`](crate::middleware::ForwardedHeaders).
     #[must_use]
     pub fn scheme(&self) -> &str {
-        self.forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http")
+        let own = if self.connection.tls.is_some() { "https" } else { "http" };
+        self.forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
     /// The part of the path that a trusted proxy took off, as it was sent; it is not a part of [`path`](Self::path).
@@ -294,8 +296,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What is known of a connection before its first byte; [`Request::connection`] and the hooks of an
-/// [`Observer`](crate::Observer) show it.
+/// What is known of a connection; [`Request::connection`] and the hooks of an [`Observer`](crate::Observer) show it.
 ///
 /// ```
 /// use stannel::{ConnectionInfo, Peer};
@@ -306,13 +307,14 @@ impl fmt::Display for Peer {
 pub struct ConnectionInfo {
     pub(crate) id: u64,
     pub(crate) peer: Peer,
+    pub(crate) tls: Option<Box<TlsInfo>>,
 }
 
 impl ConnectionInfo {
     /// For whoever drives a [`Connection`](crate::connection::Connection) without a server, and numbers connections.
     #[must_use]
     pub fn new(id: u64, peer: Peer) -> Self {
-        Self { id, peer }
+        Self { id, peer, tls: None }
     }
 
     /// 13 characters, base 32, unique across restarts and sortable as text, as Kestrel's connection ids.
@@ -325,6 +327,12 @@ impl ConnectionInfo {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What the TLS handshake agreed on; `None` on plain connections, and before it is over.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
     }
 }
 

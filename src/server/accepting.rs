@@ -3,15 +3,13 @@
 use super::connection_io::Io;
 use super::listener::Listener;
 use super::socket::Socket;
+use super::transport::Transport;
 use super::worker::{Entry, LAST_LISTENER, Worker};
-use crate::connection::Connection;
-use crate::endpoint::{Admission, EMFILE, Layers};
+use crate::endpoint::EMFILE;
 use crate::handler::{ConnectionInfo, Peer};
 use mio::{Interest, Poll, Token};
 use slab::Slab;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Listening {
     pub(super) listener: Listener,
     pub(super) endpoint: u16,
-    pub(super) middleware: Option<Arc<Layers>>,
+    pub(super) transport: Transport,
     /// Whether there may be a connection to accept.
     pub(super) is_ready: bool,
 }
@@ -36,7 +34,7 @@ pub(super) fn add_listener(
     poll: &Poll,
     endpoint: u16,
     mut listener: Listener,
-    middleware: Option<Arc<Layers>>,
+    transport: Transport,
 ) -> io::Result<()> {
     let slot = listeners.vacant_entry();
     let token = Token(LAST_LISTENER - slot.key());
@@ -47,7 +45,7 @@ pub(super) fn add_listener(
     slot.insert(Listening {
         listener,
         endpoint,
-        middleware,
+        transport,
         is_ready: false,
     });
     Ok(())
@@ -74,8 +72,8 @@ impl Worker<'_> {
             match listening.listener.accept() {
                 Ok((socket, peer)) => {
                     let endpoint = listening.endpoint;
-                    let middleware = listening.middleware.clone();
-                    self.open(socket, peer, endpoint, middleware);
+                    let transport = listening.transport.clone();
+                    self.open(socket, peer, endpoint, transport);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -108,28 +106,20 @@ impl Worker<'_> {
         }
     }
 
-    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, middleware: Option<Arc<Layers>>) {
+    fn open(&mut self, socket: Socket, peer: Peer, endpoint: u16, transport: Transport) {
         let Some(place) = self.connections.take() else {
             self.engine.count_rejected_connection(endpoint);
             log::warn!(target: "stannel::connections", "24 connection from {peer} rejected: max_concurrent_connections");
             return;
         };
         let info = ConnectionInfo::new(self.shared.next_id.fetch_add(1, Ordering::Relaxed), peer);
-        if let Some(layers) = &middleware
-            && !admits(layers, &info)
-        {
+        if !transport.admits(&info) {
             self.engine.count_rejected_connection(endpoint);
             return;
         }
-        let connection = Connection::with_place(&self.engine, info, endpoint, place);
-        let io = Io::new(socket, middleware);
+        let connection = transport.connection(&self.engine, info, endpoint, place);
+        let io = Io::new(socket, transport.outer);
         let key = self.entries.insert(Entry { connection, io });
-        self.work(key);
+        self.work_or_queue(key);
     }
-}
-
-/// Whether nobody refuses a connection; who panics does.
-fn admits(layers: &Layers, info: &ConnectionInfo) -> bool {
-    let ask = AssertUnwindSafe(|| layers.iter().all(|layer| layer.connected(info) == Admission::Admit));
-    catch_unwind(ask).unwrap_or(false)
 }

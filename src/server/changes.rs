@@ -56,7 +56,7 @@ impl Worker<'_> {
             &self.poll,
             endpoint.index,
             listener,
-            endpoint.middleware,
+            endpoint.transport,
         );
         if let Err(error) = added {
             log::error!(target: "stannel", "cannot watch a listening socket: {error}");
@@ -71,7 +71,7 @@ impl Worker<'_> {
             .filter(|(_, listening)| listening.endpoint == from)
         {
             listening.endpoint = endpoint.index;
-            listening.middleware.clone_from(&endpoint.middleware);
+            listening.transport.clone_from(&endpoint.transport);
             listening.listener.set_no_delay(no_delay);
         }
         self.retire(from);

@@ -1,7 +1,8 @@
 //! What the thread that waits in `run` asks of a worker while it serves.
 
 use super::listener::Listener;
-use crate::endpoint::{Layers, Limits};
+use super::transport::Transport;
+use crate::endpoint::Limits;
 use crate::event::Counters;
 use crate::places::Places;
 use mio::Waker;
@@ -35,7 +36,7 @@ pub(super) enum Command {
 /// What a worker has to know of an endpoint.
 pub(super) struct NewEndpoint {
     pub(super) index: u16,
-    pub(super) middleware: Option<Arc<Layers>>,
+    pub(super) transport: Transport,
     pub(super) counters: Arc<Counters>,
 }
 

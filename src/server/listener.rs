@@ -2,9 +2,10 @@
 
 use super::address_owner::owner_of;
 use super::socket::Socket;
+use super::transport::Transport;
 use super::unix_listener::{UnixPath, bind_abstract, bind_path, share_unix};
 use crate::endpoint::{
-    BindError, BindTarget, Binding, BoundSockets, Layers, ListenOptions, ServerOptions, SocketHandle, lines,
+    BindError, BindTarget, Binding, BoundSockets, ListenOptions, ServerOptions, SocketHandle, lines,
 };
 use crate::handler::Peer;
 use mio::net::{TcpListener, UnixListener};
@@ -12,7 +13,6 @@ use socket2::{Domain, Protocol, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Kestrel's backlog.
 pub(super) const BACKLOG: i32 = 512;
@@ -126,7 +126,7 @@ pub(super) struct BoundEndpoint {
     pub(super) address: BoundAddress,
     pub(super) listeners: Vec<(usize, Listener)>,
     pub(super) unix_path: Option<UnixPath>,
-    pub(super) middleware: Option<Arc<Layers>>,
+    pub(super) transport: Transport,
 }
 
 pub(super) fn bind_endpoint(
@@ -168,7 +168,7 @@ pub(super) fn bind_endpoint(
         },
         listeners: bound.listeners,
         unix_path: bound.unix_path,
-        middleware: endpoint.layers(),
+        transport: Transport::of(endpoint),
     })
 }
 

@@ -19,6 +19,7 @@ mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
 mod socket;
+mod transport;
 mod unix_listener;
 mod worker;
 
@@ -120,7 +121,7 @@ impl Server {
             let (index, _) = endpoints.add(bound.address.clone());
             for (worker, listener) in bound.listeners {
                 parts[worker]
-                    .add_listener(index, listener, bound.middleware.clone())
+                    .add_listener(index, listener, bound.transport.clone())
                     .map_err(BindError::EventLoop)?;
             }
             served.push(Served {

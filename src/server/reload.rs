@@ -3,6 +3,7 @@
 use super::command::{Command, Commands, NewEndpoint};
 use super::endpoints::Endpoints;
 use super::listener::{BoundAddress, BoundEndpoint, bind_endpoint};
+use super::transport::Transport;
 use super::unix_listener::UnixPath;
 use crate::configuration::{ConfigurationError, Fingerprint};
 use crate::endpoint::{BindError, ListenOptions, ServerOptions};
@@ -188,7 +189,7 @@ impl Follower {
                 from: old.index,
                 endpoint: NewEndpoint {
                     index,
-                    middleware: endpoint.layers(),
+                    transport: Transport::of(&endpoint),
                     counters,
                 },
                 no_delay: endpoint.no_delay,
@@ -230,7 +231,7 @@ impl Follower {
         for (worker, listener) in bound.listeners {
             let endpoint = NewEndpoint {
                 index,
-                middleware: bound.middleware.clone(),
+                transport: bound.transport.clone(),
                 counters: Arc::clone(&counters[worker]),
             };
             self.workers[worker].post(Command::Open { endpoint, listener });

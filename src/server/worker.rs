@@ -5,8 +5,9 @@ use super::command::Commands;
 use super::connection_io::{Io, reason_for};
 use super::listener::Listener;
 use super::shutdown::{SharedStage, Stage};
+use super::transport::Transport;
 use crate::connection::{Connection, Engine, Fate, HandlerFactory, Turn};
-use crate::endpoint::{Layers, ServerOptions};
+use crate::endpoint::ServerOptions;
 use crate::event::{CloseReason, Counters};
 use crate::mailbox::Mailbox;
 use crate::places::Places;
@@ -68,13 +69,8 @@ impl WorkerParts {
         })
     }
 
-    pub(super) fn add_listener(
-        &mut self,
-        endpoint: u16,
-        listener: Listener,
-        middleware: Option<Arc<Layers>>,
-    ) -> io::Result<()> {
-        add_listener(&mut self.listeners, &self.poll, endpoint, listener, middleware)
+    pub(super) fn add_listener(&mut self, endpoint: u16, listener: Listener, transport: Transport) -> io::Result<()> {
+        add_listener(&mut self.listeners, &self.poll, endpoint, listener, transport)
     }
 
     pub(super) fn commands(&self) -> Commands {
@@ -115,6 +111,9 @@ pub(super) struct Worker<'a> {
     pub(super) wheel: TimerWheel,
     /// Connections that can go on without waiting for anything.
     pub(super) queue: VecDeque<usize>,
+    /// Connections whose TLS handshake can go on. It may come to a private-key operation: a turn takes one of them, so
+    /// that nobody else waits for more than one.
+    handshakes: VecDeque<usize>,
     /// When accepting is tried again after the system refused it.
     pub(super) accept_again: Option<Time>,
     /// Whether the system has refused since a listener's queue was last empty: said once, not at each try.
@@ -163,6 +162,7 @@ impl<'a> Worker<'a> {
             engine,
             wheel: TimerWheel::new(),
             queue: VecDeque::new(),
+            handshakes: VecDeque::new(),
             accept_again: None,
             is_starved: false,
             stage: Stage::Running,
@@ -215,8 +215,8 @@ impl<'a> Worker<'a> {
                                 .error()
                                 .map_or(CloseReason::Reset, |error| reason_for(&error));
                             self.work_after(key, |turn| turn.on_disconnect(reason));
-                        } else if !entry.io.is_queued {
-                            self.work(key);
+                        } else {
+                            self.work_or_queue(key);
                         }
                     }
                 }
@@ -225,10 +225,10 @@ impl<'a> Worker<'a> {
             self.accept_all();
             for _ in 0..queued {
                 let Some(key) = self.queue.pop_front() else { break };
-                if let Some(entry) = self.entries.get_mut(key) {
-                    entry.io.is_queued = false;
-                    self.work(key);
-                }
+                self.work_queued(key);
+            }
+            if let Some(key) = self.handshakes.pop_front() {
+                self.work_queued(key);
             }
             self.fire_timers();
         }
@@ -237,7 +237,7 @@ impl<'a> Worker<'a> {
     /// How long nothing can happen but events.
     fn timeout(&self) -> Option<Duration> {
         let may_accept = self.accept_again.is_none() && self.any_ready;
-        if may_accept || !self.queue.is_empty() {
+        if may_accept || !self.queue.is_empty() || !self.handshakes.is_empty() {
             return Some(Duration::ZERO);
         }
         let timers = self.wheel.next_deadline(self.overdue());
@@ -270,6 +270,31 @@ impl<'a> Worker<'a> {
         if !stall.is_zero() {
             log::warn!(target: "stannel", "22 the event loop was held up for {stall:?}: a handler blocks");
             self.engine.add_stall(stall);
+        }
+    }
+
+    /// Lets a connection work for which something has come, unless it has to wait for its turn.
+    #[inline]
+    pub(super) fn work_or_queue(&mut self, key: usize) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        if entry.io.is_queued {
+            return;
+        }
+        if entry.connection.is_handshaking() {
+            entry.io.is_queued = true;
+            self.handshakes.push_back(key);
+        } else {
+            self.work(key);
+        }
+    }
+
+    /// It is its turn now, if it is still there.
+    fn work_queued(&mut self, key: usize) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.io.is_queued = false;
+            self.work(key);
         }
     }
 
@@ -330,7 +355,12 @@ impl<'a> Worker<'a> {
                 io.settle(&turn, &self.poll, &mut self.wheel, key);
                 if !io.is_queued {
                     io.is_queued = true;
-                    self.queue.push_back(key);
+                    let queue = if turn.is_handshaking() {
+                        &mut self.handshakes
+                    } else {
+                        &mut self.queue
+                    };
+                    queue.push_back(key);
                 }
                 return Went::On;
             }

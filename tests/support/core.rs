@@ -99,9 +99,14 @@ impl Core {
 
     /// A new connection.
     pub(crate) fn client(&self) -> Client {
+        self.client_of(|engine, info| Connection::new(engine, info, 0))
+    }
+
+    /// A new connection that `open` makes.
+    pub(crate) fn client_of(&self, open: impl FnOnce(&Engine, ConnectionInfo) -> Connection) -> Client {
         let shared = &mut *self.shared.borrow_mut();
         let key = shared.slots.len();
-        let connection = Connection::new(&shared.engine, ConnectionInfo::new(key as u64, Peer::Unix), 0);
+        let connection = open(&shared.engine, ConnectionInfo::new(key as u64, Peer::Unix));
         shared.slots.push(Slot {
             connection: Some(connection),
             end: None,

@@ -8,4 +8,6 @@ pub(crate) mod play;
 pub(crate) mod pure;
 pub(crate) mod report;
 pub(crate) mod response;
+#[cfg(feature = "tls")]
+pub(crate) mod secure;
 pub(crate) mod socket;

@@ -48,11 +48,21 @@ impl Loop {
     ///
     /// Each connection is opened at the same time of day, so that what a server sends can be compared.
     pub(crate) fn connect(&mut self, mode: Mode, dice: Dice) -> PureWire<'_> {
+        self.connect_with(mode, dice, |engine, info| Connection::new(engine, info, 0))
+    }
+
+    /// The same for a connection that `open` makes.
+    pub(crate) fn connect_with(
+        &mut self,
+        mode: Mode,
+        dice: Dice,
+        open: impl FnOnce(&Engine, ConnectionInfo) -> Connection,
+    ) -> PureWire<'_> {
         self.engine.set_wall_clock(wall_clock(Duration::ZERO));
         self.connections += 1;
         let key = self.connections;
         let info = ConnectionInfo::new(key as u64, Peer::Unix);
-        let connection = Connection::new(&self.engine, info, 0);
+        let connection = open(&self.engine, info);
         PureWire {
             opened: self.now,
             shared: self,

@@ -1,0 +1,43 @@
+//! What lies between the sockets of an endpoint and its HTTP: TLS, and whoever looks on.
+
+use crate::connection::{Connection, Engine};
+use crate::endpoint::{Admission, Layers, ListenOptions};
+use crate::handler::ConnectionInfo;
+use crate::places::Place;
+use crate::tls::TlsEndpoint;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What the connections of an endpoint are made with.
+#[derive(Clone, Default)]
+pub(super) struct Transport {
+    /// What looks at the bytes of the socket.
+    pub(super) outer: Option<Arc<Layers>>,
+    pub(super) tls: Option<Arc<TlsEndpoint>>,
+    /// What looks at what lies in TLS records.
+    pub(super) inner: Option<Arc<Layers>>,
+}
+
+impl Transport {
+    pub(super) fn of(endpoint: &ListenOptions) -> Self {
+        Self {
+            outer: endpoint.layers(),
+            tls: None,
+            inner: None,
+        }
+    }
+
+    /// Whether nobody refuses a connection; who panics does.
+    pub(super) fn admits(&self, info: &ConnectionInfo) -> bool {
+        let Some(layers) = &self.outer else { return true };
+        let ask = AssertUnwindSafe(|| layers.iter().all(|layer| layer.connected(info) == Admission::Admit));
+        catch_unwind(ask).unwrap_or(false)
+    }
+
+    pub(super) fn connection(&self, engine: &Engine, info: ConnectionInfo, endpoint: u16, place: Place) -> Connection {
+        match &self.tls {
+            None => Connection::with_place(engine, info, endpoint, place),
+            Some(tls) => Connection::secured_with_place(engine, info, endpoint, place, tls, self.inner.clone()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! TLS: what an endpoint answers a ClientHello with, and a client's session, both without a socket.
+//!
+//! This is the one room, beside [`certificate`](crate::certificate), in which rustls has a name; what it re-exports is
+//! meant for whoever wants to tell rustls something that no option has.
+
+#[cfg(not(feature = "tls"))]
+mod absent;
+#[cfg(feature = "tls")]
+mod endpoint;
+mod info;
+#[cfg(feature = "tls")]
+mod session;
+
+#[cfg(not(feature = "tls"))]
+pub(crate) use absent::Session;
+#[cfg(not(feature = "tls"))]
+pub use absent::TlsEndpoint;
+#[cfg(feature = "tls")]
+pub use endpoint::TlsEndpoint;
+pub use info::{TlsInfo, TlsVersion};
+#[cfg(feature = "tls")]
+pub use rustls::ServerConfig;
+#[cfg(feature = "tls")]
+pub(crate) use session::Session;
+
+use std::fmt;
+
+/// Why a session ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// One line for the log.
+    pub(crate) reason: String,
+    /// Whether the peer is told; one that speaks no TLS at all is not.
+    pub(crate) has_alert: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
