@@ -350,7 +350,7 @@ pub use endpoint::{
     Admission, BindError, BindTarget, Binding, BoundSockets, CertificateSource, ClientCertificateMode,
     ClientCertificateRoots, ConnectionMiddleware, EndpointError, EndpointPlan, EndpointSource, HttpProtocols,
     HttpsOptions, Limits, LimitsError, ListenOptions, MinDataRate, Note, ServerOptions, SniOptions, SocketHandle,
-    SslProtocols, StoreLocation, UrlError, UrlPrefix,
+    SslProtocols, StoreLocation, UrlError, UrlPrefix, UseHttps,
 };
 pub use event::{CloseReason, DURATION_BOUNDS, EndpointMetrics, Metrics, Observer, ReloadOutcome};
 pub use handler::{

@@ -4,9 +4,13 @@
 mod stderr_log;
 
 use stannel::middleware::{
-    ForwardedHeaders, ForwardedHeadersOptions, HostFilter, HostFiltering, StaticFiles, WelcomePage,
+    ForwardedHeaders, ForwardedHeadersOptions, HostFilter, HostFiltering, Hsts, HstsOptions, HttpsPort,
+    HttpsRedirection, HttpsRedirectionOptions, HttpsRedirector, StaticFiles, WelcomePage,
 };
-use stannel::{Arguments, Configuration, Handler, Server, ServerOptions};
+use stannel::{
+    Arguments, Configuration, ConfigurationError, EndpointPlan, EndpointSource, Handler, ListenOptions, Server,
+    ServerOptions,
+};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -17,11 +21,14 @@ Serves the files of a folder over HTTP/1.1.
 
 Usage: stannel [FOLDER] [OPTIONS]
        stannel check [FOLDER] [OPTIONS]
+       stannel dev-certs https [OPTIONS]
 
 Without FOLDER it serves a page that says it works. GET and HEAD only.
 Names that begin with a dot are not served, nor are links out of the folder.
 check reads everything, binds nothing and says what would be served; its exit
 code is 0, or 1 if the server could not start.
+dev-certs makes, trusts and exports a certificate for development, as the
+command of .NET does; its --help says more.
 
 Options:
       --urls=URLS            What to listen on, with ';' between several
@@ -67,13 +74,28 @@ const FLAGS: [&str; 7] = [
 
 fn main() -> ExitCode {
     stderr_log::install();
-    match run(std::env::args_os().skip(1).collect()) {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    #[cfg(feature = "dev-cert")]
+    if let [command, rest @ ..] = &arguments[..]
+        && command == "dev-certs"
+    {
+        return dev_certs(rest);
+    }
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stderr_log::line(format_args!("stannel: {error}"));
             ExitCode::FAILURE
         }
     }
+}
+
+#[cfg(feature = "dev-cert")]
+fn dev_certs(arguments: &[OsString]) -> ExitCode {
+    use stannel::certificate::{CertificateStores, development};
+    let (stores, now) = (CertificateStores::from_environment(), std::time::SystemTime::now());
+    let (out, err) = (&mut std::io::stdout(), &mut std::io::stderr());
+    ExitCode::from(development::run(arguments.iter().cloned(), &stores, now, out, err))
 }
 
 fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
@@ -100,11 +122,6 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "systemd")]
     options.use_systemd();
     options.strict_configuration = arguments.has_flag("--strict-config");
-    let front = Front::new(&configuration)?;
-    options.on_reload({
-        let front = front.clone();
-        move |newer| front.follow(newer)
-    });
     let mut warnings = configuration.unknown_arguments(&["config"]);
     warnings.extend(configuration.middleware_warnings());
     for warning in warnings {
@@ -122,10 +139,20 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
         })
         .transpose()?
         .map(|files| files.directory_listing(arguments.has_flag("--directory-listing")));
+    let plan = options.plan()?;
+    let front = Front::new(&configuration, &plan)?;
+    if checks_only {
+        check(&plan);
+        return Ok(());
+    }
+    options.on_reload({
+        let front = front.clone();
+        move |newer| front.follow(newer)
+    });
+    let redirector = front.redirector.clone();
     match files {
-        _ if checks_only => check(&options),
-        Some(files) => serve(options, move || front.before(files.clone())),
-        None => serve(options, move || front.before(WelcomePage)),
+        Some(files) => serve(options, &redirector, move || front.before(files.clone())),
+        None => serve(options, &redirector, move || front.before(WelcomePage)),
     }
 }
 
@@ -133,14 +160,42 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
 #[derive(Clone)]
 struct Front {
     hosts: HostFilter,
+    fixed: Fixed,
+    hsts: HstsOptions,
+    redirector: HttpsRedirector,
+}
+
+/// The settings that take a restart.
+#[derive(Clone, PartialEq)]
+struct Fixed {
     forwarded: ForwardedHeadersOptions,
+    hsts: HstsOptions,
+    redirection: HttpsRedirectionOptions,
+}
+
+impl Fixed {
+    fn read(configuration: &Configuration) -> Result<Self, ConfigurationError> {
+        Ok(Self {
+            forwarded: configuration.forwarded_headers()?,
+            hsts: configuration.hsts()?,
+            redirection: configuration.https_redirection()?,
+        })
+    }
 }
 
 impl Front {
-    fn new(configuration: &Configuration) -> Result<Self, Box<dyn Error>> {
+    fn new(configuration: &Configuration, plan: &EndpointPlan) -> Result<Self, Box<dyn Error>> {
+        let fixed = Fixed::read(configuration)?;
+        let (mut hsts, mut redirection) = (fixed.hsts.clone(), fixed.redirection);
+        if !insists_on_https(configuration, plan) {
+            hsts.max_age = None;
+            redirection.https_port = HttpsPort::Never;
+        }
         Ok(Self {
             hosts: HostFilter::new(&configuration.host_filtering())?,
-            forwarded: configuration.forwarded_headers()?,
+            fixed,
+            hsts,
+            redirector: HttpsRedirector::new(&redirection),
         })
     }
 
@@ -151,17 +206,38 @@ impl Front {
         if let Err(error) = self.hosts.set(&configuration.host_filtering()) {
             log::error!(target: "stannel", "AllowedHosts stays as it was: {error}");
         }
-        match configuration.forwarded_headers() {
-            Ok(forwarded) if forwarded == self.forwarded => {}
-            Ok(_) => log::warn!(target: "stannel", "ForwardedHeaders has changed; that takes a restart"),
-            Err(error) => log::error!(target: "stannel", "{error}\nForwardedHeaders stays as it was"),
+        match Fixed::read(configuration) {
+            Ok(new) => {
+                let old = &self.fixed;
+                for (name, is_changed) in [
+                    ("ForwardedHeaders", new.forwarded != old.forwarded),
+                    ("Hsts", new.hsts != old.hsts),
+                    ("HttpsRedirection or https_port", new.redirection != old.redirection),
+                ] {
+                    if is_changed {
+                        log::warn!(target: "stannel", "{name} has changed; that takes a restart");
+                    }
+                }
+            }
+            Err(error) => log::error!(target: "stannel", "{error}\nit stays as it was"),
         }
     }
 
     /// The hosts come first, as in ASP.NET Core: they are those of the Host field, whatever a proxy says of others.
     fn before<H: Handler>(&self, handler: H) -> impl Handler + use<H> {
-        HostFiltering::new(&self.hosts, ForwardedHeaders::new(&self.forwarded, handler))
+        let redirection = HttpsRedirection::new(&self.redirector, handler);
+        let forwarded = ForwardedHeaders::new(&self.fixed.forwarded, Hsts::new(&self.hsts, redirection));
+        HostFiltering::new(&self.hosts, forwarded)
     }
+}
+
+/// Whether clients are to come by HTTPS: where somebody asked for an https endpoint. The default one with a development
+/// certificate is no reason, and neither is anything in the environment Development.
+fn insists_on_https(configuration: &Configuration, plan: &EndpointPlan) -> bool {
+    let is_development = configuration.environment_name().eq_ignore_ascii_case("Development");
+    let is_asked_for =
+        |endpoint: &ListenOptions| endpoint.https().is_some() && endpoint.source() != &EndpointSource::Default;
+    !is_development && plan.endpoints().iter().any(is_asked_for)
 }
 
 fn folder(positional: &[OsString]) -> Result<Option<&OsStr>, Box<dyn Error>> {
@@ -196,8 +272,7 @@ fn config_file(arguments: &Arguments) -> Option<&str> {
 }
 
 /// Says what would be served.
-fn check(options: &ServerOptions) -> Result<(), Box<dyn Error>> {
-    let plan = options.plan()?;
+fn check(plan: &EndpointPlan) {
     for note in plan.notes().iter().filter(|note| note.level() <= log::Level::Warn) {
         stderr_log::line(format_args!("stannel: warning: {}", note.text()));
     }
@@ -207,10 +282,9 @@ fn check(options: &ServerOptions) -> Result<(), Box<dyn Error>> {
             print(&format!("  certificate: {certificate}\n"));
         }
     }
-    Ok(())
 }
 
-fn serve<H, F>(options: ServerOptions, factory: F) -> Result<(), Box<dyn Error>>
+fn serve<H, F>(options: ServerOptions, redirector: &HttpsRedirector, factory: F) -> Result<(), Box<dyn Error>>
 where
     F: Fn() -> H + Send + Sync + 'static,
     H: Handler + 'static,
@@ -219,6 +293,7 @@ where
     for line in server.addresses().iter().flat_map(|address| address.lines()) {
         print(&format!("{line}\n"));
     }
+    redirector.set_addresses(server.addresses());
     server.run()?;
     Ok(())
 }

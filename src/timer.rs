@@ -322,12 +322,12 @@ mod tests {
             assert!(wheel.is_armed(7) && !wheel.is_armed(6) && !wheel.is_armed(8));
             assert_eq!(wheel.next_deadline(at(0)), Some(Duration::from_millis(end)));
             assert_eq!(wheel.next_deadline(at(end - 1)), Some(Duration::from_millis(1)));
-            assert_eq!(expired(&mut wheel, end - 1), []);
+            assert_eq!(expired(&mut wheel, end - 1), Vec::<usize>::new());
             assert_eq!(wheel.next_deadline(at(end + 9)), Some(Duration::ZERO));
             assert_eq!(expired(&mut wheel, end), [7]);
             assert!(!wheel.is_armed(7));
             assert_eq!(wheel.next_deadline(at(end)), None);
-            assert_eq!(expired(&mut wheel, end + 1_000_000), []);
+            assert_eq!(expired(&mut wheel, end + 1_000_000), Vec::<usize>::new());
         }
     }
 
@@ -366,7 +366,7 @@ mod tests {
         let mut wheel = TimerWheel::new();
         wheel.arm(1, at(u64::MAX));
         wheel.arm(2, at(horizon));
-        assert_eq!(expired(&mut wheel, horizon - 1), []);
+        assert_eq!(expired(&mut wheel, horizon - 1), Vec::<usize>::new());
         assert_eq!(expired(&mut wheel, horizon), [1, 2]);
         wheel.arm(1, at(u64::MAX));
         assert_eq!(wheel.next_deadline(at(horizon)), Some(Duration::from_millis(horizon)));
@@ -396,7 +396,7 @@ mod tests {
         wheel.arm(1, at(100_000));
         assert_eq!(expired(&mut wheel, u64::MAX), [0, 1]);
         wheel.arm(0, at(5));
-        assert_eq!(expired(&mut wheel, u64::MAX), []);
+        assert_eq!(expired(&mut wheel, u64::MAX), Vec::<usize>::new());
         assert!(wheel.is_armed(0));
     }
 

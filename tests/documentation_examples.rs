@@ -1,7 +1,9 @@
 //! What the documentation of Kestrel shows its readers: each of it loads, and what is plain HTTP serves.
 
-#![cfg(feature = "config")]
+#![cfg(all(feature = "config", feature = "pfx"))]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/ports.rs"]
@@ -9,15 +11,18 @@ mod ports;
 #[path = "support/reload.rs"]
 mod support;
 
+use certificates::{Home, make};
 use client::Client;
 use ports::free_ports;
 use stannel::{
     CertificateSource, Configuration, ConfigurationError, EndpointPlan, Server, ServerOptions, SslProtocols,
     StoreLocation,
 };
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use support::hello;
+use tempfile::TempDir;
 
 /// Serves what the options say and gets every TCP address; the lines that a program would print.
 fn serve(options: ServerOptions) -> Vec<String> {
@@ -42,10 +47,95 @@ fn urls(plan: &EndpointPlan) -> Vec<String> {
     plan.endpoints().iter().map(ToString::to_string).collect()
 }
 
+/// A content root with PFX files, and a home directory.
+struct Site {
+    root: TempDir,
+    home: Home,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self {
+            root: tempfile::tempdir().unwrap(),
+            home: Home::new(),
+        }
+    }
+
+    /// `NAME.pfx` with that password, for `NAME.test`.
+    fn file(&self, name: &str, password: &str) -> CertificateSource {
+        let path = self.root.path().join(format!("{name}.pfx"));
+        let certificate = make(&format!("{name}.test"));
+        fs::write(&path, certificate.pfx(Some(password))).unwrap();
+        CertificateSource::pfx(path, password)
+    }
+
+    /// A certificate in the store `My`; the machine trusts it if asked to.
+    fn store(&self, name: &str, is_trusted: bool) {
+        let certificate = make(name);
+        self.home.store(name, &certificate);
+        if is_trusted {
+            self.home.trust(&[&certificate]);
+        }
+    }
+
+    fn options(&self) -> ServerOptions {
+        let mut options = ServerOptions::default();
+        options.certificate_stores = Some(self.home.stores());
+        options
+    }
+
+    /// Those that a configuration asks for.
+    fn configured(&self, text: &str) -> Result<ServerOptions, ConfigurationError> {
+        let builder = Configuration::builder().set_base_path(self.root.path());
+        let mut options = builder
+            .add_json_text("appsettings.json", text)
+            .build()?
+            .server_options()?;
+        options.certificate_stores = Some(self.home.stores());
+        Ok(options)
+    }
+
+    fn plan(&self, text: &str) -> Result<EndpointPlan, ConfigurationError> {
+        self.configured(text)?.plan()
+    }
+
+    /// What is wrong with it.
+    fn refusal(&self, text: &str) -> String {
+        self.plan(text).unwrap_err().to_string()
+    }
+}
+
+/// Where the certificates of a plan come from.
+fn sources(plan: &EndpointPlan) -> Vec<Option<CertificateSource>> {
+    let https = plan.endpoints().iter().map(|endpoint| endpoint.https());
+    https
+        .map(|https| https.and_then(|https| https.server_certificate.clone()))
+        .collect()
+}
+
+fn in_store(allow_invalid: bool) -> CertificateSource {
+    CertificateSource::Store {
+        subject: "stored.test".to_owned(),
+        store: "My".to_owned(),
+        location: StoreLocation::CurrentUser,
+        allow_invalid,
+    }
+}
+
 #[test]
 fn nothing_configured() {
-    let plan = ServerOptions::default().plan().unwrap();
-    assert_eq!(urls(&plan), ["http://localhost:5000"]);
+    let site = Site::new();
+    assert_eq!(urls(&site.options().plan().unwrap()), ["http://localhost:5000"]);
+    site.home.store_development();
+    let plan = site.options().plan().unwrap();
+    assert_eq!(urls(&plan), ["http://localhost:5000", "https://localhost:5001"]);
+    assert_eq!(sources(&plan), [None, Some(CertificateSource::DevelopmentStore)]);
+    // A default certificate goes before one for development.
+    let default = site.file("default", "default-password");
+    let text = r#"{ "Kestrel": { "Certificates": {
+      "Default": { "Path": "default.pfx", "Password": "default-password" }
+    } } }"#;
+    assert_eq!(sources(&site.plan(text).unwrap()), [None, Some(default)]);
 }
 
 #[test]
@@ -84,37 +174,37 @@ fn several_urls_in_each_place() {
     assert_eq!(serve(options), expected);
 }
 
-/// The file with five endpoints; its certificates are named, and reading them is another matter.
+const FIVE: &str = r#"{
+  "Kestrel": {
+    "EndPoints": {
+      "Http": { "Url": "http://localhost:5000" },
+      "HttpsInlineCertFile": {
+        "Url": "https://localhost:5001",
+        "Certificate": { "Path": "inline.pfx", "Password": "inline-password" }
+      },
+      "HttpsInlineCertStore": {
+        "Url": "https://localhost:5002",
+        "Certificate": {
+          "Subject": "stored.test", "Store": "My", "Location": "CurrentUser", "AllowInvalid": "true"
+        }
+      },
+      "HttpsDefaultCert": { "Url": "https://localhost:5003" },
+      "Https": {
+        "Url": "https://*:5004",
+        "Certificate": { "Path": "wildcard.pfx", "Password": "wildcard-password" }
+      }
+    },
+    "Certificates": { "Default": { "Path": "default.pfx", "Password": "default-password" } }
+  }
+}"#;
+
 #[test]
 fn the_file_with_five_endpoints() {
-    let text = r#"{
-      "Kestrel": {
-        "EndPoints": {
-          "Http": { "Url": "http://localhost:5000" },
-          "HttpsInlineCertFile": {
-            "Url": "https://localhost:5001",
-            "Certificate": { "Path": "inline.pfx", "Password": "inline-password" }
-          },
-          "HttpsInlineCertStore": {
-            "Url": "https://localhost:5002",
-            "Certificate": {
-              "Subject": "stored.test", "Store": "My", "Location": "CurrentUser", "AllowInvalid": "true"
-            }
-          },
-          "HttpsDefaultCert": { "Url": "https://localhost:5003" },
-          "Https": {
-            "Url": "https://*:5004",
-            "Certificate": { "Path": "wildcard.pfx", "Password": "wildcard-password" }
-          }
-        },
-        "Certificates": { "Default": { "Path": "default.pfx", "Password": "default-password" } }
-      }
-    }"#;
-    let configuration = Configuration::builder()
-        .add_json_text("appsettings.json", text)
-        .build()
-        .unwrap();
-    let plan = configuration.server_options().unwrap().plan().unwrap();
+    let site = Site::new();
+    let [inline, wildcard, default] =
+        ["inline", "wildcard", "default"].map(|name| site.file(name, &format!("{name}-password")));
+    site.store("stored.test", false);
+    let plan = site.plan(FIVE).unwrap();
     assert_eq!(
         urls(&plan),
         [
@@ -125,26 +215,9 @@ fn the_file_with_five_endpoints() {
             "https://localhost:5002",
         ]
     );
-    let certificates: Vec<Option<CertificateSource>> = plan
-        .endpoints()
-        .iter()
-        .map(|endpoint| endpoint.https().and_then(|https| https.server_certificate.clone()))
-        .collect();
-    let stored = CertificateSource::Store {
-        subject: "stored.test".to_owned(),
-        store: "My".to_owned(),
-        location: StoreLocation::CurrentUser,
-        allow_invalid: true,
-    };
     assert_eq!(
-        certificates,
-        [
-            None,
-            Some(CertificateSource::pfx("wildcard.pfx", "wildcard-password")),
-            Some(CertificateSource::pfx("default.pfx", "default-password")),
-            Some(CertificateSource::pfx("inline.pfx", "inline-password")),
-            Some(stored),
-        ]
+        sources(&plan),
+        [None, Some(wildcard), Some(default), Some(inline), Some(in_store(true))]
     );
     let warnings = plan
         .notes()
@@ -152,45 +225,67 @@ fn the_file_with_five_endpoints() {
         .filter(|note| note.level() <= log::Level::Warn)
         .count();
     assert_eq!(warnings, 0, "{:?}", plan.notes());
-
-    // Without the default certificate the start fails where it is missed.
-    let without = text.replace("\"Default\"", "\"Other\"");
-    let configuration = Configuration::builder()
-        .add_json_text("appsettings.json", without)
-        .build()
-        .unwrap();
-    let error = configuration.server_options().unwrap().plan().unwrap_err().to_string();
-    assert!(
-        error.contains("https://localhost:5003") && error.contains("HttpsDefaultCert"),
-        "{error}"
-    );
 }
 
-fn plan_of(text: &str) -> Result<EndpointPlan, ConfigurationError> {
-    let builder = Configuration::builder().add_json_text("appsettings.json", text);
-    builder.build()?.server_options()?.plan()
+/// Each says which endpoint, the key with its place, and the file or store.
+#[test]
+fn the_failing_starts_of_the_five_endpoints() {
+    let site = Site::new();
+    for name in ["inline", "wildcard", "default"] {
+        site.file(name, &format!("{name}-password"));
+    }
+    site.store("stored.test", false);
+    let cases: [(&str, &str, &[&str]); 3] = [
+        (
+            "\"AllowInvalid\": \"true\"",
+            "\"AllowInvalid\": \"false\"",
+            &[
+                "https://localhost:5002",
+                "HttpsInlineCertStore",
+                "Certificate:Subject in appsettings.json:12:22",
+                "\"stored.test\" in the store CurrentUser/My",
+                "it is not trusted",
+            ],
+        ),
+        (
+            "\"Default\"",
+            "\"Other\"",
+            &["https://localhost:5003", "HttpsDefaultCert", "stannel dev-certs https"],
+        ),
+        (
+            "inline.pfx",
+            "<path to .pfx file>",
+            &[
+                "https://localhost:5001",
+                "HttpsInlineCertFile:Certificate:Path in appsettings.json:7:34",
+                "<path to .pfx file>: there is no such file",
+            ],
+        ),
+    ];
+    for (part, other, told) in cases {
+        let error = site.refusal(&FIVE.replacen(part, other, 1));
+        for told in told {
+            assert!(error.contains(told), "no {told} in {error}");
+        }
+    }
+    // A development certificate is as good as a default one.
+    site.home.store_development();
+    let plan = site.plan(&FIVE.replace("\"Default\"", "\"Other\"")).unwrap();
+    assert_eq!(sources(&plan)[2], Some(CertificateSource::DevelopmentStore));
 }
 
 #[test]
 fn the_default_certificate_may_come_from_a_store() {
+    let site = Site::new();
+    site.store("stored.test", true);
     let text = r#"{ "Kestrel": {
       "Endpoints": { "Https": { "Url": "https://localhost:5003" } },
       "Certificates": { "Default": { "Subject": "stored.test", "Store": "My", "Location": "CurrentUser" } }
     } }"#;
-    let plan = plan_of(text).unwrap();
-    let https = plan.endpoints()[0].https().unwrap();
-    assert_eq!(
-        https.server_certificate,
-        Some(CertificateSource::Store {
-            subject: "stored.test".to_owned(),
-            store: "My".to_owned(),
-            location: StoreLocation::CurrentUser,
-            allow_invalid: false,
-        })
-    );
+    assert_eq!(sources(&site.plan(text).unwrap()), [Some(in_store(false))]);
     // A path and a store exclude each other.
     let both = text.replace("\"Subject\"", "\"Path\": \"default.pfx\", \"Subject\"");
-    let error = plan_of(&both).unwrap_err().to_string();
+    let error = site.refusal(&both);
     assert!(error.contains("Certificates:Default"), "{error}");
 }
 
@@ -202,15 +297,13 @@ fn a_callback_by_name_sees_the_certificate_and_has_the_last_word() {
       "SslProtocols": ["Tls12", "Tls13"],
       "Certificate": { "Path": "wildcard.pfx", "Password": "wildcard-password" }
     } } } }"#;
-    let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
-    let mut options = configuration.server_options().unwrap();
-    options.loader_mut().unwrap().endpoint("HTTPS", |endpoint| {
+    let site = Site::new();
+    let wildcard = site.file("wildcard", "wildcard-password");
+    let mut options = site.configured(text).unwrap();
+    options.loader_mut().unwrap().endpoint("HTTPS", move |endpoint| {
         assert!(endpoint.is_https());
         let https = endpoint.https_options().unwrap();
-        assert_eq!(
-            https.server_certificate,
-            Some(CertificateSource::pfx("wildcard.pfx", "wildcard-password"))
-        );
+        assert_eq!(https.server_certificate, Some(wildcard.clone()));
         https.ssl_protocols = SslProtocols::TLS12;
     });
     let plan = options.plan().unwrap();
@@ -220,19 +313,17 @@ fn a_callback_by_name_sees_the_certificate_and_has_the_last_word() {
 /// They have no certificate of their own, so a start without a default one fails, and says what is missing.
 #[test]
 fn https_through_urls_needs_a_default_certificate() {
+    let site = Site::new();
     let in_file = r#"{ "Urls": "http://localhost:5000;https://localhost:5001" }"#;
-    let error = plan_of(in_file).unwrap_err().to_string();
+    let error = site.refusal(in_file);
     assert!(
         error.contains("https://localhost:5001") && error.contains("Kestrel:Certificates:Default"),
         "{error}"
     );
+    let default = site.file("default", "default-password");
     let with_default = r#"{ "Urls": "https://localhost:5001",
       "Kestrel": { "Certificates": { "Default": { "Path": "default.pfx", "Password": "default-password" } } } }"#;
-    let plan = plan_of(with_default).unwrap();
-    assert_eq!(
-        plan.endpoints()[0].https().unwrap().server_certificate,
-        Some(CertificateSource::pfx("default.pfx", "default-password"))
-    );
+    assert_eq!(sources(&site.plan(with_default).unwrap()), [Some(default)]);
 }
 
 #[test]
@@ -311,15 +402,15 @@ fn what_a_loader_has_loaded_outlives_it_unless_it_was_configured() {
 
 #[test]
 fn defaults_in_code() {
-    let mut options = ServerOptions::default();
+    let site = Site::new();
+    let certificate = site.file("testCert", "testPassword");
+    let mut options = site.options();
     options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = false);
     options.configure_endpoint_defaults(|endpoint| endpoint.no_delay = true);
     options.configure_https_defaults(|https| https.ssl_protocols = SslProtocols::TLS12);
     let endpoint = options.listen(Ipv4Addr::LOCALHOST, 5001);
     assert!(endpoint.no_delay);
-    endpoint.use_https_with(|https| {
-        https.server_certificate = Some(CertificateSource::pfx("testCert.pfx", "testPassword"));
-    });
+    endpoint.use_https_with(|https| https.server_certificate = Some(certificate));
     let plan = options.plan().unwrap();
     assert_eq!(urls(&plan), ["https://127.0.0.1:5001"]);
     assert_eq!(plan.endpoints()[0].https().unwrap().ssl_protocols, SslProtocols::TLS12);
@@ -327,13 +418,21 @@ fn defaults_in_code() {
 
 #[test]
 fn a_unix_socket_with_a_certificate() {
-    let mut options = ServerOptions::default();
+    let site = Site::new();
+    site.file("testCert", "testPassword");
+    // A path in code begins at the content root, as one of the configuration does.
+    let mut options = site.configured("{}").unwrap();
     options
         .listen_unix_socket("/tmp/kestrel-test.sock")
         .use_https_with(|https| {
             https.server_certificate = Some(CertificateSource::pfx("testCert.pfx", "testPassword"));
         });
-    assert_eq!(urls(&options.plan().unwrap()), ["https://unix:/tmp/kestrel-test.sock"]);
+    let plan = options.plan().unwrap();
+    assert_eq!(urls(&plan), ["https://unix:/tmp/kestrel-test.sock"]);
+    assert_eq!(
+        plan.endpoints()[0].https_files(),
+        [site.root.path().join("testCert.pfx")]
+    );
 }
 
 #[test]

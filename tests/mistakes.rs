@@ -7,125 +7,16 @@
 mod client;
 #[path = "support/ending.rs"]
 mod ending;
+#[path = "support/start.rs"]
+mod start;
 
-use client::wait_until;
+use start::{Start, ended, endpoint};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use tempfile::TempDir;
-
-/// A start in a folder of its own.
-struct Start {
-    folder: TempDir,
-    arguments: Vec<String>,
-    variables: Vec<(String, String)>,
-}
-
-impl Start {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            arguments: Vec::new(),
-            variables: Vec::new(),
-        }
-    }
-
-    fn with(arguments: &[&str]) -> Self {
-        Self::new().arguments(arguments)
-    }
-
-    fn arguments(mut self, arguments: &[&str]) -> Self {
-        self.arguments
-            .extend(arguments.iter().map(|&argument| argument.to_owned()));
-        self
-    }
-
-    /// `appsettings.json`.
-    fn file(self, text: &str) -> Self {
-        fs::write(self.folder.path().join("appsettings.json"), text).unwrap();
-        self
-    }
-
-    /// The same with this inside `Kestrel`.
-    fn kestrel(self, text: &str) -> Self {
-        self.file(&format!("{{ \"Kestrel\": {{\n{text}\n}} }}"))
-    }
-
-    fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stannel"));
-        command
-            .current_dir(self.path())
-            .args(&self.arguments)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Expects that it does not start.
-    fn fails(&self, cause: &[&str], remedy: &str) {
-        let output = ended(self.command());
-        let text = String::from_utf8(output.stderr).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        let told = format!("{:?}: {text}", self.arguments);
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!((1..=3).contains(&lines.len()), "{told}");
-        for part in cause {
-            assert!(lines[0].contains(part), "no {part} in the first line of {told}");
-        }
-        assert!(
-            lines[lines.len() - 1].contains(remedy),
-            "no {remedy} in the last line of {told}"
-        );
-        assert!(!text.contains("panicked") && !text.contains("backtrace"), "{told}");
-        assert!(output.stdout.is_empty(), "{told}");
-    }
-
-    /// Expects that it would start, and what it says.
-    fn warns(&self, parts: &[&str]) {
-        let mut command = self.command();
-        command
-            .env("STANNEL_LOG", "warn")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
-        ending::signal(&child, "TERM");
-        ending::exit_code(&mut child);
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(line.starts_with("Now listening on: "), "{line}{text}");
-        assert_eq!(text.lines().count(), 1, "{text}");
-        for part in parts {
-            assert!(text.contains(part), "no {part} in {text}");
-        }
-    }
-}
-
-/// A server that should not start must not keep a test waiting.
-fn ended(mut command: Command) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("the server to give up", || child.try_wait().unwrap().is_some());
-    child.wait_with_output().unwrap()
-}
+use std::process::Command;
 
 const FREE: &str = "\"Url\": \"http://127.0.0.1:0\"";
-
-fn endpoint(keys: &str) -> String {
-    format!("\"Endpoints\": {{ \"Web\": {{\n{keys}\n}} }}")
-}
 
 #[test]
 fn addresses_that_cannot_be_had() {
@@ -300,10 +191,14 @@ fn values() {
     Start::new()
         .kestrel(&endpoint(&format!("{FREE}, \"Protocols\": \"Http2\"")))
         .fails(&["Protocols", "Http2", "Web"], "use Http1");
-    // 32: HTTPS without a certificate.
+    // 32: HTTPS that cannot be had; certificates have tests of their own.
+    let (cause, remedy) = match cfg!(feature = "tls") {
+        true => ("no certificate", "Path and KeyPath"),
+        false => ("built without HTTPS", "build it with the feature tls"),
+    };
     Start::new()
         .kestrel(&endpoint("\"Url\": \"https://127.0.0.1:0\""))
-        .fails(&["https://127.0.0.1:0", "Web", "no certificate"], "Path and KeyPath");
+        .fails(&["https://127.0.0.1:0", "Web", cause], remedy);
     // 33, 34: strictness.
     Start::with(&["--strict-config"])
         .kestrel(&endpoint(&format!("{FREE}, \"Protocls\": \"Http1\"")))

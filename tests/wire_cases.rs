@@ -210,25 +210,43 @@ fn without_continue(transcript: &[u8]) -> Vec<u8> {
 /// The same handler behind a server, over real sockets.
 #[test]
 fn a_server_answers_as_expected_however_its_input_is_cut() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let cases = cases();
     let mut options = ServerOptions::default();
     options.listen(Ipv4Addr::LOCALHOST, 0);
+    run_all_sockets(options, &Transport::Plain);
+}
+
+/// The same over HTTPS.
+#[cfg(feature = "tls")]
+#[test]
+fn a_server_answers_over_https_as_expected_however_its_input_is_cut() {
+    let folder = "tests/fixtures/dotnet/pem";
+    let certificate = stannel::CertificateSource::pem(format!("{folder}/p256.crt"), format!("{folder}/p256.pkcs8.key"));
+    let mut options = ServerOptions::default();
+    options.listen(Ipv4Addr::LOCALHOST, 0).use_https(certificate);
+    run_all_sockets(options, &Transport::Tls(tls::any_endpoint()));
+}
+
+fn run_all_sockets(options: ServerOptions, transport: &Transport) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let cases = cases();
     let server = Server::new(options, || Conformance).bind().expect("a free port");
     let address = server.addresses()[0].socket_addrs()[0];
     let handle = server.handle();
     let running = thread::spawn(move || server.run());
     let modes = [Mode::Whole, Mode::Bytes, Mode::Random(1)];
-    let failed: usize = modes.map(|mode| run_sockets(&cases, mode, address)).iter().sum();
+    let failed: usize = modes
+        .map(|mode| run_sockets(&cases, mode, address, transport))
+        .iter()
+        .sum();
     handle.shutdown();
     running.join().expect("the server ends").expect("the server ran");
     assert_eq!(failed, 0, "cases failed");
 }
 
 /// Returns how many cases failed.
-fn run_sockets(cases: &[Case], mode: Mode, address: SocketAddr) -> usize {
+fn run_sockets(cases: &[Case], mode: Mode, address: SocketAddr, transport: &Transport) -> usize {
     let runs_slow = env::var_os("WIRE_SLOW").is_some_and(|value| value == "1");
-    let report = Mutex::new(Report::new(format!("sockets {}", name(mode))));
+    let report = Mutex::new(Report::new(format!("sockets {}{}", name(mode), transport.name())));
     let next = AtomicUsize::new(0);
     let client = || {
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -238,7 +256,12 @@ fn run_sockets(cases: &[Case], mode: Mode, address: SocketAddr) -> usize {
                 continue;
             }
             let result = in_its_own_pieces(case, mode, |steps, mode| {
-                play(case, steps, mode, &mut SocketWire::connect(address)?)
+                let wire = SocketWire::connect(address)?;
+                match transport {
+                    Transport::Plain => play(case, steps, mode, &mut { wire }),
+                    #[cfg(feature = "tls")]
+                    Transport::Tls(_) => play(case, steps, mode, &mut SecureWire::connect(wire)?),
+                }
             });
             lock().case(&case.id, result);
         }

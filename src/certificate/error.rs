@@ -135,6 +135,28 @@ pub enum CertificateError {
     },
 }
 
+impl CertificateError {
+    /// The file that cannot be used; `None` if it is about a store or about a certificate that could be read.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { file, .. }
+            | Self::TooLarge { file, .. }
+            | Self::Malformed { file, .. }
+            | Self::BadPassword { file, .. }
+            | Self::InvalidKey { file, .. }
+            | Self::NoPrivateKey { file, .. }
+            | Self::SeveralKeys { file, .. }
+            | Self::Unsupported { file, .. }
+            | Self::TooManyRounds { file, .. } => Some(file),
+            Self::NotForServers { .. }
+            | Self::NotInStore { .. }
+            | Self::StoreUnavailable { .. }
+            | Self::NoDevelopmentCertificate { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,7 +244,7 @@ impl fmt::Display for CertificateError {
                 if !dropped.is_empty() {
                     write!(f, " ({})", list(dropped, "; "))?;
                 }
-                f.write_str("; make one with: dotnet dev-certs https")
+                f.write_str("; make one with: stannel dev-certs https")
             }
         }
     }

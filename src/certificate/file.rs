@@ -54,6 +54,10 @@ pub(super) enum Form {
     PfxInBer,
     /// A bundle of certificates, which never has a key.
     Pkcs7,
+    /// What Java wrote before it took PKCS#12.
+    JavaKeystore,
+    /// A private key that is not PEM.
+    DerKey,
     Unknown,
 }
 
@@ -61,6 +65,9 @@ impl Form {
     pub(super) fn of(bytes: &[u8]) -> Self {
         if memchr::memmem::find(bytes, b"-----BEGIN ").is_some() {
             return Self::Pem;
+        }
+        if bytes.starts_with(&[0xfe, 0xed, 0xfe, 0xed]) {
+            return Self::JavaKeystore;
         }
         let [SEQUENCE, length, rest @ ..] = bytes else {
             return Self::Unknown;
@@ -70,11 +77,13 @@ impl Form {
             0x81..=0x84 => rest.get(usize::from(length - 0x80)..),
             _ => Some(rest),
         };
-        match (inner.and_then(<[u8]>::first), length) {
-            (Some(&INTEGER), 0x80) => Self::PfxInBer,
-            (Some(&INTEGER), _) => Self::Pfx,
-            (Some(&SEQUENCE), _) => Self::Der,
-            (Some(&OBJECT_IDENTIFIER), _) => Self::Pkcs7,
+        match (inner.unwrap_or_default(), length) {
+            // A PFX says that it has version 3, a key that it has 0 or 1.
+            ([INTEGER, 1, 0 | 1, ..], _) => Self::DerKey,
+            ([INTEGER, ..], 0x80) => Self::PfxInBer,
+            ([INTEGER, ..], _) => Self::Pfx,
+            ([SEQUENCE, ..], _) => Self::Der,
+            ([OBJECT_IDENTIFIER, ..], _) => Self::Pkcs7,
             _ => Self::Unknown,
         }
     }
@@ -99,9 +108,11 @@ mod tests {
             (b"\x30\x82\x01\x00\x30\x82", Form::Der),
             (b"\x30\x03\x30\x01\x00", Form::Der),
             (b"\x30\x82\x01\x00\x02\x01\x03", Form::Pfx),
+            (b"\x30\x82\x01\x00\x02\x01\x00", Form::DerKey),
             (b"\x30\x80\x02\x01\x03", Form::PfxInBer),
             (b"\x30\x80\x06\x09", Form::Pkcs7),
             (b"\x30\x82\x01\x00\x06\x09", Form::Pkcs7),
+            (b"\xfe\xed\xfe\xed\x00\x00\x00\x02", Form::JavaKeystore),
         ];
         for (bytes, form) in table {
             assert_eq!(Form::of(bytes), *form, "{bytes:?}");

@@ -2,6 +2,7 @@
 
 use super::CertificateError;
 use super::encryption::{Failure, Password, Rounds, decrypt};
+use super::file::Form;
 use super::pem::{Section, sections};
 use super::provider::{self, provider};
 use super::x509::{ELLIPTIC_CURVE, PublicKey, RSA, X509Certificate};
@@ -31,6 +32,13 @@ pub(super) fn from_pem(
             file: file.to_owned(),
             algorithm: "the traditional encryption of keys (DEK-Info)".to_owned(),
             remedy: format!("write it as PKCS#8: openssl pkcs8 -topk8 -in {file} -out new.key"),
+        });
+    }
+    if section.label == "OPENSSH PRIVATE KEY" {
+        return Err(CertificateError::Unsupported {
+            file: file.to_owned(),
+            algorithm: "the form in which ssh keeps keys".to_owned(),
+            remedy: format!("write a copy of it as PKCS#8, in place: ssh-keygen -p -m PKCS8 -N '' -f {file}"),
         });
     }
     if section.label == ENCRYPTED {
@@ -64,6 +72,12 @@ fn no_key(text: &[u8], file: &str) -> CertificateError {
         "it holds a public key; name the file of the private one".to_owned()
     } else if labels.contains(&"CERTIFICATE") {
         "it holds a certificate and no key; name the file of the key".to_owned()
+    } else if text.is_empty() {
+        "it is empty".to_owned()
+    } else if matches!(Form::of(text), Form::Pfx | Form::PfxInBer) {
+        "it is a PFX, which has a certificate inside; name it as the file of the certificate, and give no file for the \
+         key"
+        .to_owned()
     } else if labels.is_empty() {
         format!(
             "it is no PEM text; if it is a key in DER, convert it: openssl pkey -inform DER -in {file} -out new.key"

@@ -50,7 +50,13 @@ impl Certificate {
                 allow_invalid,
             } => stores.find(subject, *location, store, *allow_invalid, now)?,
             CertificateSource::DevelopmentFile { path, password } => development_file(path, password, now)?,
-            CertificateSource::DevelopmentStore => stores.development_certificate(now)?,
+            CertificateSource::Loaded(certificate) => certificate.clone(),
+            CertificateSource::DevelopmentStore => {
+                let certificate = stores.development_certificate(now)?;
+                #[cfg(feature = "dev-cert")]
+                warn_of_distrust(&certificate, stores, now);
+                certificate
+            }
         };
         certificate.ensure_for_servers()?;
         let leaf = certificate.leaf();
@@ -59,6 +65,22 @@ impl Certificate {
                 leaf.subject(), leaf.thumbprint());
         }
         Ok(certificate)
+    }
+}
+
+/// It is used all the same; but who opens the page will be warned, and should know why.
+#[cfg(feature = "dev-cert")]
+fn warn_of_distrust(certificate: &Certificate, stores: &CertificateStores, now: SystemTime) {
+    use super::development::TrustLevel;
+    let leaf = certificate.leaf();
+    let name = format!("the development certificate {} ({})", leaf.subject(), leaf.thumbprint());
+    let trust = stores.development_trust(leaf, now);
+    match trust.level {
+        TrustLevel::Full => (),
+        TrustLevel::Partial => warn!(target: "stannel", "9 {name} is trusted by some clients and not by others: {}; \
+            stannel dev-certs https --trust tells what is missing", trust.lacking.join(", ")),
+        TrustLevel::None => warn!(target: "stannel", "8 {name} is not trusted, and browsers will say so; trust it: \
+            stannel dev-certs https --trust"),
     }
 }
 
@@ -102,8 +124,8 @@ fn development_file(path: &Path, password: &str, now: SystemTime) -> Result<Cert
         });
     }
     if now > leaf.not_after() {
-        warn!(target: "stannel", "the development certificate in {name} expired on {}; export a new one: dotnet dev-certs \
-            https -ep {name} -p PASSWORD", date(leaf.not_after()));
+        warn!(target: "stannel", "the development certificate in {name} expired on {}; export a new one: stannel \
+            dev-certs https -ep {name} -p PASSWORD", date(leaf.not_after()));
     } else if now < leaf.not_before() {
         warn!(target: "stannel", "the development certificate in {name} is valid from {} on; check the clock",
             date(leaf.not_before()));

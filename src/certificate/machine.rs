@@ -43,6 +43,11 @@ impl Trust {
         }
     }
 
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// The certificates of all these places, each once; what cannot be read is passed over.
     pub(super) fn read(&self) -> Vec<X509Certificate> {
         let mut seen = BTreeSet::new();
@@ -59,7 +64,8 @@ impl Trust {
     }
 }
 
-fn certificates_of(path: &Path) -> Vec<X509Certificate> {
+/// The certificates of a PEM or DER file; none where they cannot be read.
+pub(super) fn certificates_of(path: &Path) -> Vec<X509Certificate> {
     let Ok(bytes) = file::read(path) else {
         return Vec::new();
     };
@@ -98,7 +104,7 @@ pub(super) fn home() -> Option<PathBuf> {
 }
 
 /// Files that a process makes belong to its effective user, and so does its entry in `/proc`.
-fn effective_user() -> Option<u32> {
+pub(super) fn effective_user() -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").ok().map(|it| it.uid())
 }

@@ -17,6 +17,8 @@
 
 mod chain;
 mod choice;
+#[cfg(feature = "dev-cert")]
+pub mod development;
 mod encryption;
 mod error;
 mod file;
@@ -228,12 +230,27 @@ impl Certificate {
         key_file: &str,
     ) -> Result<Self, CertificateError> {
         let leaf = &certificates[0];
-        let key = key::for_certificate(&key, leaf, key_file)?;
-        Ok(Self::new(leaf.clone(), &certificates[1..], key))
+        let fits = |certificate| key::for_certificate(&key, certificate, key_file);
+        match fits(leaf) {
+            Ok(key) => Ok(Self::new(leaf.clone(), &certificates[1..], key)),
+            Err(error) => match certificates.iter().position(|other| fits(other).is_ok()) {
+                None => Err(error),
+                Some(place) => Err(CertificateError::InvalidKey {
+                    file: key_file.to_owned(),
+                    reason: format!(
+                        "it does not belong to the first certificate, {}, but to number {}, {}; the server's own certificate has \
+                         to stand first: move it to the top of its file",
+                        leaf.subject(),
+                        place + 1,
+                        certificates[place].subject()
+                    ),
+                }),
+            },
+        }
     }
 
     /// The same with the issuers that its chain lacks.
-    fn with_issuers(&self, issuers: &[X509Certificate]) -> Self {
+    pub(crate) fn with_issuers(&self, issuers: &[X509Certificate]) -> Self {
         let known: Vec<_> = self.chain().iter().chain(issuers).cloned().collect();
         Self::new(self.leaf().clone(), &known, Arc::clone(&self.0.key.key))
     }
@@ -247,6 +264,15 @@ impl Certificate {
         Self(Arc::new(Inner { leaf, chain, key }))
     }
 }
+
+/// Two are the same if one is a clone of the other.
+impl PartialEq for Certificate {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -286,9 +312,23 @@ fn certificates(bytes: &[u8], file: &str) -> Result<Vec<X509Certificate>, Certif
     };
     match Form::of(bytes) {
         Form::Pem => (),
-        Form::Der => return Ok(vec![X509Certificate::from_der(bytes).map_err(malformed)?]),
+        Form::Der => {
+            let certificate = X509Certificate::from_der(bytes)
+                .map_err(|reason| malformed(format!("{reason}; try openssl x509 -inform DER -in {file} -noout")));
+            return Ok(vec![certificate?]);
+        }
         Form::Pkcs7 => return Err(pkcs7(file, "DER")),
+        Form::DerKey => return Err(malformed(KEY_ALONE.to_owned())),
         Form::Unknown if bytes.is_empty() => return Err(malformed("it is empty".to_owned())),
+        Form::JavaKeystore => {
+            return Err(CertificateError::Unsupported {
+                file: file.to_owned(),
+                algorithm: "a Java keystore in the form before PKCS#12".to_owned(),
+                remedy: format!(
+                    "convert it: keytool -importkeystore -srckeystore {file} -destkeystore new.pfx -deststoretype PKCS12"
+                ),
+            });
+        }
         Form::Unknown => return Err(malformed("it is neither PEM nor DER nor PFX".to_owned())),
         Form::Pfx | Form::PfxInBer => {
             return Err(malformed("it is a PFX, which has its key inside".to_owned()));
@@ -309,14 +349,31 @@ fn certificates(bytes: &[u8], file: &str) -> Result<Vec<X509Certificate>, Certif
         if pem::sections(bytes).any(|section| section.label == "PKCS7") {
             return Err(pkcs7(file, "PEM"));
         }
-        let reason = if key::is_in(bytes) {
-            "it holds a private key and no certificate; name the file of the certificate"
-        } else {
-            "it has no section CERTIFICATE"
-        };
-        return Err(malformed(reason.to_owned()));
+        return Err(malformed(no_certificate(bytes, file)));
     }
     Ok(certificates)
+}
+
+const KEY_ALONE: &str = "it holds a private key and no certificate; name the file of the certificate";
+
+/// What a PEM text has instead of certificates, and what to do.
+fn no_certificate(bytes: &[u8], file: &str) -> String {
+    let labels: Vec<&str> = pem::sections(bytes).map(|section| section.label).collect();
+    // With OpenSSL's notes on trust, and with the label of its first versions.
+    if labels
+        .iter()
+        .any(|label| ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"].contains(label))
+    {
+        format!(
+            "it has no section CERTIFICATE, but one of OpenSSL's own; write it anew: openssl x509 -in {file} -out new.pem"
+        )
+    } else if labels.iter().any(|label| label.ends_with("CERTIFICATE REQUEST")) {
+        "it holds a request for a certificate; name the file of what the authority made of it".to_owned()
+    } else if key::is_in(bytes) {
+        KEY_ALONE.to_owned()
+    } else {
+        "it has no section CERTIFICATE".to_owned()
+    }
 }
 
 fn pkcs7(file: &str, form: &str) -> CertificateError {

@@ -35,9 +35,10 @@ struct Key {
     der: PrivateKeyDer<'static>,
 }
 
-/// A certificate, by its place in the archive, and the key that belongs to it.
+/// A certificate and the key that belongs to it, by their places in the archive.
 struct Pair {
     certificate: usize,
+    private: usize,
     key: Arc<dyn SigningKey>,
 }
 
@@ -127,6 +128,23 @@ impl Archive {
 
     /// The certificate that has a private key; of several the one that is no authority's.
     pub(super) fn into_certificate(self) -> Result<Certificate, CertificateError> {
+        self.pair().map(|pair| self.certificate(pair))
+    }
+
+    /// The same with the encoding of its key (PKCS#8), for one who writes both elsewhere.
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn into_identity(self) -> Result<(Certificate, Vec<u8>), CertificateError> {
+        let pair = self.pair()?;
+        let key = self.keys[pair.private].der.secret_der().to_vec();
+        Ok((self.certificate(pair), key))
+    }
+
+    fn certificate(&self, pair: Pair) -> Certificate {
+        let leaf = self.certificates[pair.certificate].clone();
+        Certificate::new(leaf, &self.certificates, pair.key)
+    }
+
+    fn pair(&self) -> Result<Pair, CertificateError> {
         let Some(first) = self.certificates.first() else {
             let reason = if self.keys.is_empty() {
                 "it holds neither certificate nor key"
@@ -135,7 +153,7 @@ impl Archive {
                  CERTIFICATE.pem -inkey KEY.pem -out BOTH.pfx"
             };
             return Err(CertificateError::Malformed {
-                file: self.file,
+                file: self.file.clone(),
                 reason: reason.to_owned(),
             });
         };
@@ -143,7 +161,7 @@ impl Archive {
             return Err(CertificateError::NoPrivateKey {
                 subject: first.subject().to_string(),
                 thumbprint: first.thumbprint().to_owned(),
-                file: self.file,
+                file: self.file.clone(),
                 remedy: "export it together with its key: openssl pkcs12 -export -in CERTIFICATE.pem -inkey KEY.pem \
                     -out BOTH.pfx"
                     .to_owned(),
@@ -162,23 +180,17 @@ impl Archive {
                 subjects: subjects
                     .map(|it| format!("{}, {}", it.subject(), it.thumbprint()))
                     .collect(),
-                file: self.file,
+                file: self.file.clone(),
             });
         }
-        match pairs.pop() {
-            Some(pair) => {
-                let leaf = self.certificates[pair.certificate].clone();
-                Ok(Certificate::new(leaf, &self.certificates, pair.key))
-            }
-            None => Err(self.no_pair()),
-        }
+        pairs.pop().ok_or_else(|| self.no_pair())
     }
 
     /// Each key with the certificate that has its public half, whatever the localKeyIds say. They only choose between
     /// certificates for the same key; without them the one counts that lasts longest.
     fn pairs(&self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = Vec::new();
-        for private in &self.keys {
+        for (at, private) in self.keys.iter().enumerate() {
             let Some((key, Some(public))) = key::load(&private.der) else {
                 continue;
             };
@@ -193,7 +205,11 @@ impl Archive {
                     .iter()
                     .all(|pair| self.certificates[pair.certificate] != self.certificates[certificate])
             {
-                pairs.push(Pair { certificate, key });
+                pairs.push(Pair {
+                    certificate,
+                    private: at,
+                    key,
+                });
             }
         }
         pairs
@@ -235,21 +251,29 @@ where
     D: EagerHash + Digest + FixedOutputReset + BlockSizeUser,
     Hmac<D>: Mac + KeyInit,
 {
-    let salt = mac.mac_salt.as_bytes();
-    let key = derive_key::<D>(
-        password,
-        salt,
-        Pkcs12KeyType::Mac,
-        rounds,
-        <D as OutputSizeUser>::output_size(),
-    );
-    match <Hmac<D> as KeyInit>::new_from_slice(&key) {
-        Ok(hmac) => hmac
-            .chain_update(content)
-            .verify_slice(mac.mac.digest.as_bytes())
-            .is_ok(),
-        Err(_) => false,
-    }
+    let hmac = keyed::<D>(mac.mac_salt.as_bytes(), password, rounds).chain_update(content);
+    hmac.verify_slice(mac.mac.digest.as_bytes()).is_ok()
+}
+
+/// The MAC over the content, for one who writes it.
+#[cfg(feature = "dev-cert")]
+pub(super) fn mac<D>(content: &[u8], salt: &[u8], password: &[u8], rounds: i32) -> Vec<u8>
+where
+    D: EagerHash + Digest + FixedOutputReset + BlockSizeUser,
+    Hmac<D>: Mac + KeyInit,
+{
+    let hmac = keyed::<D>(salt, password, rounds).chain_update(content);
+    hmac.finalize().into_bytes().to_vec()
+}
+
+fn keyed<D>(salt: &[u8], password: &[u8], rounds: i32) -> Hmac<D>
+where
+    D: EagerHash + Digest + FixedOutputReset + BlockSizeUser,
+    Hmac<D>: Mac + KeyInit,
+{
+    let length = <D as OutputSizeUser>::output_size();
+    let key = derive_key::<D>(password, salt, Pkcs12KeyType::Mac, rounds, length);
+    <Hmac<D> as KeyInit>::new_from_slice(&key).expect("a key for HMAC may have any length")
 }
 
 /// The bags of a safe, opened if it is encrypted.
@@ -323,6 +347,6 @@ fn explain(failure: Failure, file: &str, given: bool) -> CertificateError {
     }
 }
 
-const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
-const ENCRYPTED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.6");
-const LOCAL_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.21");
+pub(super) const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
+pub(super) const ENCRYPTED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.6");
+pub(super) const LOCAL_KEY_ID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.21");

@@ -1,6 +1,7 @@
 //! Which cryptography is used.
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::ProducesTickets;
 use std::sync::{Arc, OnceLock};
 
 /// The provider that the features choose: aws-lc-rs where both are on. rustls' own default is never asked, because it
@@ -23,4 +24,15 @@ fn chosen() -> CryptoProvider {
 #[cfg(not(feature = "aws-lc-rs"))]
 fn chosen() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
+}
+
+/// New keys for tickets, which change by themselves every six hours.
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    rustls::crypto::aws_lc_rs::Ticketer::new()
+}
+
+#[cfg(not(feature = "aws-lc-rs"))]
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    rustls::crypto::ring::Ticketer::new()
 }

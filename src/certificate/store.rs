@@ -2,6 +2,8 @@
 
 use super::chain;
 use super::choice::{Candidate, Dropped, Unfit, choose_by_subject, choose_development};
+#[cfg(feature = "dev-cert")]
+use super::development::Variables;
 use super::file;
 use super::machine::{self, Trust, files_in};
 use super::x509::X509Certificate;
@@ -31,6 +33,8 @@ pub struct CertificateStores {
     home: Option<PathBuf>,
     application_data: Option<PathBuf>,
     trust: Trust,
+    #[cfg(feature = "dev-cert")]
+    pub(super) variables: Variables,
 }
 
 /// What a store holds.
@@ -58,6 +62,8 @@ impl CertificateStores {
             home: machine::home(),
             application_data: data.map(PathBuf::from),
             trust: Trust::from_environment(),
+            #[cfg(feature = "dev-cert")]
+            variables: Variables::from_environment(),
         }
     }
 
@@ -68,6 +74,8 @@ impl CertificateStores {
             home: Some(home.into()),
             application_data: None,
             trust: Trust::default(),
+            #[cfg(feature = "dev-cert")]
+            variables: Variables::default(),
         }
     }
 
@@ -75,6 +83,13 @@ impl CertificateStores {
     #[must_use]
     pub fn trusting(mut self, file: impl Into<PathBuf>) -> Self {
         self.trust = Trust::of_file(file.into());
+        self
+    }
+
+    /// The same with this folder for the data of applications, as the variable `APPDATA` names it.
+    #[must_use]
+    pub fn with_application_data(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.application_data = Some(folder.into());
         self
     }
 
@@ -102,7 +117,7 @@ impl CertificateStores {
         }
         match &self.home {
             Some(home) => Ok(home.join(STORES).join(name)),
-            None => Err(unavailable("there is no home directory; set HOME")),
+            None => Err(no_home(store)),
         }
     }
 
@@ -224,6 +239,18 @@ impl CertificateStores {
         Some(folder.join(format!("{application}.pfx")))
     }
 
+    /// Where everything of the user's is.
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn home(&self) -> Result<&Path, CertificateError> {
+        self.home.as_deref().ok_or_else(|| no_home("My"))
+    }
+
+    /// The folders in which OpenSSL looks for what the machine trusts.
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn machine_folders(&self) -> &[PathBuf] {
+        self.trust.folders()
+    }
+
     /// The certificate with its private key, if the user's store `My` has it.
     pub(super) fn with_key(&self, thumbprint: &str) -> Option<Certificate> {
         let store = self.read(StoreLocation::CurrentUser, "My").ok()?;
@@ -234,7 +261,7 @@ impl CertificateStores {
         stored.certificate.ok()
     }
 
-    fn of_user(&self, store: &str) -> impl Iterator<Item = X509Certificate> {
+    pub(super) fn of_user(&self, store: &str) -> impl Iterator<Item = X509Certificate> {
         let store = self.read(StoreLocation::CurrentUser, store).ok();
         store
             .into_iter()
@@ -299,11 +326,11 @@ impl CertificateStore {
         }
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
         self.certificates.iter().map(StoredCertificate::candidate).collect()
     }
 
-    fn explain(&self, dropped: Vec<(usize, Unfit)>) -> impl Iterator<Item = Dropped> {
+    pub(super) fn explain(&self, dropped: Vec<(usize, Unfit)>) -> impl Iterator<Item = Dropped> {
         dropped.into_iter().map(|(at, reason)| Dropped {
             certificate: self.certificates[at].to_string(),
             reason,
@@ -312,7 +339,7 @@ impl CertificateStore {
 }
 
 impl StoredCertificate {
-    fn read(path: &Path) -> Result<Self, CertificateError> {
+    pub(super) fn read(path: &Path) -> Result<Self, CertificateError> {
         let opened = open_pfx(&file::read(path)?, &file::name(path), None)?;
         let (leaf, certificate) = match (opened.certificate, opened.first) {
             (Ok(certificate), _) => (certificate.leaf().clone(), Ok(certificate)),
@@ -367,6 +394,14 @@ impl std::fmt::Display for StoredCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = self.path.file_name().unwrap_or(self.leaf.thumbprint().as_ref());
         write!(f, "{} ({})", self.leaf.subject(), name.display())
+    }
+}
+
+fn no_home(store: &str) -> CertificateError {
+    CertificateError::StoreUnavailable {
+        location: StoreLocation::CurrentUser,
+        store: store.to_owned(),
+        reason: "there is no home directory; set HOME".to_owned(),
     }
 }
 

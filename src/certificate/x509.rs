@@ -180,6 +180,12 @@ impl X509Certificate {
         self.0.issuer_name == issuer.0.subject_name && keys.is_none_or(|(wanted, found)| wanted == found)
     }
 
+    /// The encoding of its subject.
+    #[cfg(feature = "dev-cert")]
+    pub(super) fn subject_name(&self) -> &[u8] {
+        &self.0.subject_name
+    }
+
     pub(super) fn public_key(&self) -> &PublicKey {
         &self.0.public_key
     }

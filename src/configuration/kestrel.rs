@@ -1,12 +1,13 @@
 //! The section `Kestrel`: what its endpoints are made of.
 
+use super::certificate::read_certificate;
 use super::error::ConfigurationError;
 use super::section::Section;
 use super::tree::Origin;
 use super::value::{boolean, is_none, time};
 use crate::endpoint::{
     CertificateSource, ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions, ListenOptions,
-    SniOptions, SslProtocols, StoreLocation,
+    SniOptions, SslProtocols,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,10 +15,9 @@ use std::time::Duration;
 const PROTOCOLS: &str = "Http1, Http2, Http1AndHttp2, Http3, Http1AndHttp2AndHttp3 or None";
 const SSL_PROTOCOLS: &str = "an array of Tls12, Tls13 or None";
 const CLIENT_MODE: &str = "NoCertificate, AllowCertificate or RequireCertificate";
-const BOOLEAN: &str = "true or false";
+pub(super) const BOOLEAN: &str = "true or false";
 const TIME: &str = "a time above 0 such as 00:00:10 or 10 (seconds), or none";
 const MODE: &str = "three or four octal digits such as 0660";
-const LOCATION: &str = "CurrentUser or LocalMachine";
 
 /// The settings that an endpoint, the defaults of all endpoints, and an SNI entry have in common; `None`: not set.
 #[derive(Clone, Debug, Default)]
@@ -156,7 +156,7 @@ pub(crate) fn origin(section: &Section) -> Origin {
 }
 
 /// A value, or a warning if there is one that cannot be understood.
-fn read<T>(
+pub(super) fn read<T>(
     section: &Section,
     key: &str,
     parse: impl FnOnce(&str) -> Option<T>,
@@ -211,49 +211,6 @@ fn read_ssl_protocols(section: &Section, warnings: &mut Vec<String>) -> Option<S
         }
     }
     Some(protocols)
-}
-
-/// The certificate node at a key: a file, a store, or nothing.
-pub(crate) fn read_certificate(
-    section: &Section,
-    owner: &str,
-    key: &str,
-    warnings: &mut Vec<String>,
-) -> Result<Option<CertificateSource>, ConfigurationError> {
-    let node = section.section(key);
-    match (text(&node, "Path"), text(&node, "Subject")) {
-        (Some(_), Some(_)) => Err(ConfigurationError::MultipleCertificateSources {
-            endpoint: owner.to_owned(),
-            key: node.path().to_owned(),
-            origin: origin(&node.section("Subject")),
-        }),
-        (Some(path), None) => Ok(Some(CertificateSource::File {
-            path: file(&node, path),
-            key_path: text(&node, "KeyPath").map(|path| file(&node, path)),
-            password: node.get("Password").map(str::to_owned),
-        })),
-        (None, Some(subject)) => {
-            let location = match text(&node, "Location") {
-                None => StoreLocation::CurrentUser,
-                Some(text) => StoreLocation::from_text(text).ok_or_else(|| {
-                    let location = node.section("Location");
-                    ConfigurationError::InvalidValue {
-                        key: location.path().to_owned(),
-                        value: text.to_owned(),
-                        expected: LOCATION,
-                        origin: origin(&location),
-                    }
-                })?,
-            };
-            Ok(Some(CertificateSource::Store {
-                subject: subject.to_owned(),
-                store: text(&node, "Store").unwrap_or("My").to_owned(),
-                location,
-                allow_invalid: read(&node, "AllowInvalid", boolean, BOOLEAN, warnings).unwrap_or(false),
-            }))
-        }
-        (None, None) => Ok(None),
-    }
 }
 
 fn read_sni(section: &Section, warnings: &mut Vec<String>) -> Result<Vec<SniOptions>, ConfigurationError> {

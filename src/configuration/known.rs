@@ -6,7 +6,7 @@ use super::settings;
 use super::tree::{Leaf, Origin, Tree};
 
 /// Keys of the host, which stand at the top.
-const HOST: [&str; 10] = [
+const HOST: [&str; 11] = [
     "urls",
     "HTTP_PORTS",
     "HTTPS_PORTS",
@@ -15,6 +15,7 @@ const HOST: [&str; 10] = [
     "contentRoot",
     "applicationName",
     "https_port",
+    "ANCM_HTTPS_PORT",
     "AllowedHosts",
     "ForwardedHeaders_Enabled",
 ];
@@ -60,12 +61,14 @@ const SECTIONS: [(&[&str], &[&str]); 4] = [
 ];
 
 /// Sections that hold anything, or whose readers tell what means nothing.
-const ANYTHING: [&str; 5] = [
+const ANYTHING: [&str; 7] = [
     "Kestrel:Certificates:*:*",
     "Logging",
     "ConnectionStrings",
     "AllowedHosts:*",
     "ForwardedHeaders",
+    "HttpsRedirection",
+    "Hsts",
 ];
 
 fn patterns() -> Vec<String> {

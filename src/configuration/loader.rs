@@ -1,11 +1,11 @@
 //! The loader: endpoints of the section `Kestrel`, and what the program adds to them.
 
+use super::certificate::Fallback;
 use super::error::ConfigurationError;
-use super::kestrel::{EndpointSettings, Shared, origin, read_certificate, text};
+use super::kestrel::{EndpointSettings, Shared, origin, text};
 use super::section::Section;
 use crate::endpoint::{
-    Binding, CertificateSource, EndpointSource, HttpsOptions, ListenCallback, ListenOptions, ServerOptions,
-    SocketHandle,
+    Binding, EndpointSource, HttpsOptions, ListenCallback, ListenOptions, ServerOptions, SocketHandle,
 };
 use std::fmt;
 use std::path::PathBuf;
@@ -219,22 +219,23 @@ pub(crate) fn load(
         warnings: loader.warnings.clone(),
         ..Loaded::default()
     };
-    default_certificate(&loader.section, &mut loaded.warnings)?;
+    let fallback = Fallback::of(Some(&loader.section), &mut loaded.warnings)?;
     for (binding, configure) in loader.deferred.drain(..) {
         let mut endpoint = options.endpoint(binding, EndpointSource::Code);
         configure(&mut endpoint);
         loaded.deferred.push(endpoint);
     }
     for section in loader.section.section("Endpoints").children() {
-        let mut endpoint = configured(&section, options, &mut loaded.warnings)?;
+        let mut endpoint = configured(&section, options, &fallback, &mut loaded.warnings)?;
         let before = options
             .endpoints()
             .iter()
             .find(|before| before.is_as_configured(&endpoint));
         if let Some(before) = before {
-            loaded.configured.push(before.clone());
+            loaded.configured.push(before.clone().configured_by(&endpoint));
             continue;
         }
+        endpoint.set_default_certificate(&fallback);
         let named = |(name, _): &&(String, EndpointCallback)| same_name(name, section.key());
         if let Some((_, callback)) = loader.callbacks.iter().find(named) {
             callback(&mut EndpointConfiguration {
@@ -252,6 +253,7 @@ pub(crate) fn load(
 fn configured(
     section: &Section,
     options: &ServerOptions,
+    fallback: &Fallback,
     warnings: &mut Vec<String>,
 ) -> Result<ListenOptions, ConfigurationError> {
     let url_section = section.section("Url");
@@ -277,17 +279,8 @@ fn configured(
         endpoint.use_https_with(|https| settings.apply_to_https(https));
     }
     let keys = section.entries().map(|(key, value)| (key, value.to_owned())).collect();
-    let certificate = options.certificate_for(&endpoint)?;
-    endpoint.remember_configuration(keys, certificate);
+    endpoint.remember_configuration(keys, fallback);
     Ok(endpoint)
-}
-
-/// The certificate of endpoints that have none of their own: `Certificates:Default`.
-pub(crate) fn default_certificate(
-    section: &Section,
-    warnings: &mut Vec<String>,
-) -> Result<Option<CertificateSource>, ConfigurationError> {
-    read_certificate(&section.section("Certificates"), "Default", "Default", warnings)
 }
 
 fn same_name(left: &str, right: &str) -> bool {

@@ -1,7 +1,9 @@
-//! The settings of the handlers that stand before others: which hosts are served, which proxies are believed.
+//! The settings of the handlers that stand before others: which hosts are served, which proxies are believed. Those about
+//! HTTPS are in `https_middleware`.
 
 use super::Configuration;
 use super::error::ConfigurationError;
+use super::https_middleware;
 use super::kestrel::{origin, text};
 use super::nearest::nearest;
 use super::section::Section;
@@ -28,7 +30,7 @@ const LIMIT: &str = "a number above 0, or none";
 const PROXY: &str = "an IP address, or unix";
 const NETWORK: &str = "a network such as 10.0.0.0/8, without bits behind its prefix";
 const HOST: &str = "a host name, or *.name";
-const BOOLEAN: &str = "true or false";
+pub(super) const BOOLEAN: &str = "true or false";
 
 impl Configuration {
     /// The options of `AllowedHosts`, a text with `;` between the hosts, or an array; without it every host is allowed.
@@ -110,7 +112,8 @@ impl Configuration {
         Ok(options)
     }
 
-    /// One line for each allowed host that no request can name, and for each key of `ForwardedHeaders` that means nothing.
+    /// One line for each allowed host that no request can name, for an `https_port` that is no number, and for each key of
+    /// `ForwardedHeaders`, `HttpsRedirection` and `Hsts` that means nothing.
     ///
     /// ```
     /// use stannel::Configuration;
@@ -136,18 +139,24 @@ impl Configuration {
             Some(format!("{key} {}: {host} matches no host; {advice}", origin(section)))
         });
         let mut warnings: Vec<String> = useless.collect();
-        for child in section.children() {
-            if KEYS.iter().any(|key| key.eq_ignore_ascii_case(child.key())) {
-                continue;
-            }
-            let advice = match nearest(child.key(), KEYS.into_iter()) {
-                Some(known) => format!("did you mean {SECTION}:{known}?"),
-                None => "the keys are listed in docs/configuration.md".to_owned(),
-            };
-            let key = child.path().escape_debug();
-            warnings.push(format!("unknown key {key} {}; {advice}", origin(&child)));
-        }
+        unknown_keys(&section, &KEYS, &mut warnings);
+        warnings.extend(https_middleware::warnings(self));
         warnings
+    }
+}
+
+/// Tells of each key of a section that is not among these.
+pub(super) fn unknown_keys(section: &Section, keys: &[&'static str], warnings: &mut Vec<String>) {
+    for child in section.children() {
+        if keys.iter().any(|key| key.eq_ignore_ascii_case(child.key())) {
+            continue;
+        }
+        let advice = match nearest(child.key(), keys.iter().copied()) {
+            Some(known) => format!("did you mean {}:{known}?", section.path()),
+            None => "the keys are listed in docs/configuration.md".to_owned(),
+        };
+        let key = child.path().escape_debug();
+        warnings.push(format!("unknown key {key} {}; {advice}", origin(&child)));
     }
 }
 
@@ -165,7 +174,7 @@ fn allowed_hosts(configuration: &Configuration) -> Vec<(String, Section)> {
 }
 
 /// Replaces a list if one is given; an empty one is given too.
-fn replace<T>(
+pub(super) fn replace<T>(
     list: &mut Vec<T>,
     section: &Section,
     key: &str,
@@ -185,7 +194,7 @@ fn replace<T>(
 }
 
 /// A value; an empty one counts as none.
-fn value<T>(
+pub(super) fn value<T>(
     section: &Section,
     key: &str,
     read: impl FnOnce(&str) -> Option<T>,
@@ -210,7 +219,7 @@ fn limit(text: &str) -> Option<Option<usize>> {
     number::<NonZeroUsize>(text).map(|limit| Some(limit.get()))
 }
 
-fn invalid(section: &Section, expected: &'static str) -> ConfigurationError {
+pub(super) fn invalid(section: &Section, expected: &'static str) -> ConfigurationError {
     ConfigurationError::InvalidValue {
         key: section.path().to_owned(),
         value: section.value().unwrap_or_default().to_owned(),

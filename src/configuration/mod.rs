@@ -5,11 +5,13 @@
 
 mod arguments;
 mod builder;
+mod certificate;
 mod command_line;
 mod environment;
 mod error;
 mod files;
 mod hosting;
+mod https_middleware;
 #[cfg(feature = "config")]
 mod json;
 mod kestrel;
@@ -30,10 +32,13 @@ pub use loader::{ConfigurationLoader, EndpointConfiguration};
 pub use section::Section;
 pub use tree::Origin;
 
+pub(crate) use certificate::Fallback;
+#[cfg(feature = "tls")]
+pub(crate) use certificate::certificate_node;
 pub(crate) use files::Fingerprint;
 pub(crate) use hosting::{Addresses, addresses, split as split_urls};
 pub(crate) use kestrel::Shared;
-pub(crate) use loader::{default_certificate, load};
+pub(crate) use loader::load;
 
 use crate::endpoint::ServerOptions;
 use std::ffi::{OsStr, OsString};
@@ -148,6 +153,21 @@ impl Configuration {
     #[must_use]
     pub fn environment_name(&self) -> &str {
         &self.inner.environment_name
+    }
+
+    /// The name that the program goes by: the key `applicationName`, else that of its file.
+    #[cfg(feature = "tls")]
+    pub(crate) fn application_name(&self) -> Option<String> {
+        let set = self.get("applicationName").filter(|name| !name.is_empty());
+        set.map(str::to_owned).or_else(|| {
+            let program = std::env::current_exe().ok()?;
+            Some(program.file_stem()?.to_string_lossy().into_owned())
+        })
+    }
+
+    /// Whether both are the same reading of the same sources.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The options that the settings ask for, as the default builder of ASP.NET Core would take them; those that no key

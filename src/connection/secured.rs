@@ -103,18 +103,24 @@ impl Turn<'_> {
             return self.session_failed(&failure);
         }
         self.connection.ended |= count == 0 || session.has_ended();
-        if let Some(layers) = session.layers()
-            && self.engine.input.len() > before
+        if matches!(self.connection.phase, Phase::Handshake) && !session.is_handshaking() {
+            self.handshake_done();
+        }
+        self.tell_received(before);
+        self.process();
+    }
+
+    /// Shows the plaintext behind `before` to whoever looks on.
+    fn tell_received(&self, before: usize) {
+        let layers = self.connection.session.as_ref().and_then(|session| session.layers());
+        let plain = self.engine.input.pending().get(before..).unwrap_or_default();
+        if let Some(layers) = layers
+            && !plain.is_empty()
         {
-            let plain = &self.engine.input.pending()[before..];
             layers
                 .iter()
                 .for_each(|layer| layer.received(&self.connection.info, plain));
         }
-        if matches!(self.connection.phase, Phase::Handshake) && !session.is_handshaking() {
-            self.handshake_done();
-        }
-        self.process();
     }
 
     fn handshake_done(&mut self) {

@@ -239,11 +239,9 @@ pub enum BindError {
         /// Why ::1 could not.
         ipv6: io::Error,
     },
-    /// The endpoint wants TLS, which this build does not have.
-    TlsUnavailable {
-        /// The endpoint's address, and where it comes from.
-        endpoint: String,
-    },
+    /// TLS cannot be set up.
+    #[cfg(feature = "tls")]
+    Tls(crate::tls::TlsError),
     /// There are more than 65,536 endpoints.
     TooManyEndpoints,
     /// An event loop could not be set up.
@@ -278,9 +276,8 @@ impl fmt::Display for BindError {
                     advice(ipv4)
                 )
             }
-            Self::TlsUnavailable { endpoint } => {
-                write!(f, "cannot serve {endpoint}: this build has no TLS; use an http URL")
-            }
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
             Self::TooManyEndpoints => f.write_str("too many endpoints; a server has at most 65536"),
             Self::EventLoop(error) => write!(f, "cannot set up an event loop: {error}{}", advice(error)),
         }
@@ -316,7 +313,9 @@ impl std::error::Error for BindError {
             Self::Configuration(error) => Some(error),
             Self::Refused { source, .. } | Self::EventLoop(source) => Some(source),
             Self::LocalhostFailed { ipv4, .. } => Some(ipv4),
-            Self::AddressInUse { .. } | Self::TlsUnavailable { .. } | Self::TooManyEndpoints => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            Self::AddressInUse { .. } | Self::TooManyEndpoints => None,
         }
     }
 }

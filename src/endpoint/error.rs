@@ -1,6 +1,11 @@
 //! Why an endpoint cannot be served as it was asked for.
 
+use super::limits::LimitsError;
 use super::url::UrlError;
+#[cfg(feature = "tls")]
+use crate::certificate::CertificateError;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -39,10 +44,52 @@ pub enum EndpointError {
         /// What can be served.
         supported: &'static str,
     },
-    /// HTTPS is asked for, and there is no certificate.
-    NoCertificate {
+    /// HTTPS is asked for, and the feature `tls` is off.
+    TlsUnavailable {
         /// The endpoint, with where it comes from.
         endpoint: String,
+    },
+    /// HTTPS is asked for, and there is no certificate.
+    #[cfg(feature = "tls")]
+    NoCertificate {
+        /// The endpoint, or one of its host names, with where it comes from.
+        endpoint: String,
+        /// Why the development certificates would not do that it could have had.
+        searched: Vec<CertificateError>,
+    },
+    /// HTTPS options were given as a whole, in which no certificate is: the default one does not count then.
+    #[cfg(feature = "tls")]
+    CertificateRequired {
+        /// The endpoint, with where it comes from.
+        endpoint: String,
+    },
+    /// Its HTTPS options cannot work.
+    Https {
+        /// The endpoint, with where it comes from.
+        endpoint: String,
+        /// What is wrong.
+        error: LimitsError,
+    },
+    /// TLS cannot be set up for it.
+    #[cfg(feature = "tls")]
+    Tls(TlsError),
+    /// A certificate cannot be used.
+    #[cfg(feature = "tls")]
+    Certificate {
+        /// The endpoint, or one of its host names, with where it comes from.
+        endpoint: String,
+        /// Where the certificate is named: the key with its origin, or what code said.
+        place: String,
+        /// Why.
+        error: Box<CertificateError>,
+    },
+    /// The default certificate cannot be used.
+    #[cfg(feature = "tls")]
+    DefaultCertificate {
+        /// Where it is named: the key with its origin.
+        place: String,
+        /// Why.
+        error: Box<CertificateError>,
     },
 }
 
@@ -61,19 +108,68 @@ impl fmt::Display for EndpointError {
                 value,
                 supported,
             } => write!(f, "cannot serve {endpoint} with {key} {value}; use {supported}"),
-            Self::NoCertificate { endpoint } => write!(
+            Self::TlsUnavailable { endpoint } => write!(
                 f,
-                "cannot serve {endpoint}: no certificate was given and there is no default one; \
-                 give it a Certificate with Path and KeyPath, or set Kestrel:Certificates:Default"
+                "cannot serve {endpoint}: this was built without HTTPS; build it with the feature tls, or write http://"
             ),
+            #[cfg(feature = "tls")]
+            Self::NoCertificate { endpoint, searched } => {
+                write!(
+                    f,
+                    "cannot serve {endpoint}: no certificate was given, and there is no default one"
+                )?;
+                for error in searched {
+                    match error {
+                        CertificateError::NoDevelopmentCertificate { dropped, .. } => {
+                            dropped
+                                .iter()
+                                .take(MAX_LISTED)
+                                .try_for_each(|dropped| write!(f, "; {dropped}"))?;
+                        }
+                        error => write!(f, "; {error}")?,
+                    }
+                }
+                f.write_str(
+                    "\nmake a development certificate with stannel dev-certs https, give it a Certificate with Path and \
+                     KeyPath, or set Kestrel:Certificates:Default",
+                )
+            }
+            #[cfg(feature = "tls")]
+            Self::CertificateRequired { endpoint } => write!(
+                f,
+                "cannot serve {endpoint}: its HTTPS options name no certificate and no selector, and they are taken as they \
+                 are; set server_certificate, or use use_https_with, which falls back on the default certificate"
+            ),
+            Self::Https { endpoint, error } => write!(f, "cannot serve {endpoint}: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Certificate { endpoint, place, error } => {
+                write!(f, "cannot serve {endpoint} with its certificate ({place}): {error}")
+            }
+            #[cfg(feature = "tls")]
+            Self::DefaultCertificate { place, error } => {
+                write!(f, "cannot use the default certificate ({place}): {error}")
+            }
         }
     }
 }
+
+/// More passed over certificates than this nobody reads.
+#[cfg(feature = "tls")]
+const MAX_LISTED: usize = 5;
 
 impl std::error::Error for EndpointError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Url { error, .. } => Some(error),
+            Self::Https { error, .. } => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Self::Certificate { error, .. } | Self::DefaultCertificate { error, .. } => Some(&**error),
+            #[cfg(feature = "tls")]
+            Self::NoCertificate { searched, .. } => Some(searched.last()?),
             _ => None,
         }
     }

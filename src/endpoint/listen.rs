@@ -1,10 +1,13 @@
 //! The options of one endpoint.
 
 use super::binding::Binding;
-use super::https::{CertificateSource, HttpsOptions};
+use super::https::HttpsOptions;
 use super::middleware::{ConnectionLogging, ConnectionMiddleware, Layers};
 use super::protocols::HttpProtocols;
-use crate::configuration::{Section, Shared};
+use super::use_https::UseHttps;
+use crate::configuration::{Configuration, Fallback, Section, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::TlsCertificates;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,7 +48,14 @@ pub struct ListenOptions {
     /// The `.localhost` name that was asked for.
     host: Option<String>,
     https: Option<HttpsOptions>,
+    /// Whether the default certificate is taken if there is no other.
+    takes_default_certificate: bool,
+    /// What the plan loaded for it.
+    #[cfg(feature = "tls")]
+    certificates: Option<Arc<TlsCertificates>>,
     middleware: Layers,
+    /// How many of them look at the bytes of the socket, once there is TLS.
+    middleware_below_tls: usize,
     defaults: Defaults,
     source: EndpointSource,
     /// How its section had it, before any callback.
@@ -65,8 +75,8 @@ struct Configured {
     socket_mode: Option<u32>,
     replace_stale_socket: bool,
     https: Option<HttpsOptions>,
-    /// Its own certificate or the default one.
-    certificate: Option<CertificateSource>,
+    /// What it gets if it has no certificate of its own.
+    fallback: Option<Fallback>,
 }
 
 /// What was in force when an endpoint was made.
@@ -129,7 +139,11 @@ impl ListenOptions {
             binding,
             host: None,
             https: None,
+            takes_default_certificate: true,
+            #[cfg(feature = "tls")]
+            certificates: None,
             middleware: Vec::new(),
+            middleware_below_tls: 0,
             defaults,
             source,
             configured: None,
@@ -175,15 +189,29 @@ impl ListenOptions {
         self.host.as_deref()
     }
 
-    /// Serves HTTPS with the default certificate.
-    pub fn use_https(&mut self) -> &mut Self {
-        self.use_https_with(|_| ())
+    /// Serves HTTPS, with what `how` says of certificates; Kestrel's `UseHttps`. See [`UseHttps`] for what it may be, and
+    /// [`use_https_with`](Self::use_https_with) for everything else.
+    ///
+    /// ```
+    /// use stannel::{CertificateSource, ServerOptions};
+    ///
+    /// let mut options = ServerOptions::default();
+    /// options.listen_any_ip(443).use_https(("site.pfx", "password"));
+    /// options.listen_any_ip(8443).use_https(CertificateSource::pem("site.pem", "site.key"));
+    /// options.listen_any_ip(9443).use_https(()); // the default certificate
+    /// ```
+    pub fn use_https(&mut self, how: impl UseHttps) -> &mut Self {
+        how.apply_to(self);
+        self
     }
 
     /// Serves HTTPS with options that begin as
     /// [`configure_https_defaults`](crate::ServerOptions::configure_https_defaults) left them. An endpoint has TLS once:
     /// a second call changes the options that are there.
+    ///
+    /// The default certificate is looked for when the server starts, if there is neither a certificate nor a selector then.
     pub fn use_https_with(&mut self, configure: impl FnOnce(&mut HttpsOptions)) -> &mut Self {
+        self.begin_tls();
         let defaults = &self.defaults;
         let https = self.https.get_or_insert_with(|| {
             let mut https = HttpsOptions::default();
@@ -199,7 +227,30 @@ impl ListenOptions {
         self
     }
 
+    /// Serves HTTPS with these options and nothing else: neither defaults nor the default certificate.
+    pub(super) fn set_https(&mut self, https: HttpsOptions) {
+        self.begin_tls();
+        self.takes_default_certificate = false;
+        self.https = Some(https);
+    }
+
+    /// TLS stands where it was asked for first.
+    fn begin_tls(&mut self) {
+        if self.https.is_none() {
+            self.middleware_below_tls = self.middleware.len();
+        }
+    }
+
+    /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
+    #[cfg(feature = "tls")]
+    pub(crate) fn takes_default_certificate(&self) -> bool {
+        self.takes_default_certificate
+    }
+
     /// Lets something look at every connection, after what was added before; Kestrel's `Use`.
+    ///
+    /// Added before HTTPS it sees the bytes of the socket, added after it what they say. What a URL or the configuration
+    /// makes HTTPS is HTTPS from the beginning.
     pub fn use_middleware(&mut self, middleware: impl ConnectionMiddleware + 'static) -> &mut Self {
         self.middleware.push(Arc::new(middleware));
         self
@@ -217,9 +268,29 @@ impl ListenOptions {
         &self.middleware
     }
 
-    /// The same for a worker; `None` for none.
-    pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
-        (!self.middleware.is_empty()).then(|| Arc::new(self.middleware.clone()))
+    /// Those that see the bytes of the socket: all for plain HTTP, otherwise what was added before HTTPS.
+    ///
+    /// ```
+    /// use stannel::ServerOptions;
+    ///
+    /// let mut options = ServerOptions::default();
+    /// let endpoint = options.listen_any_ip(443);
+    /// endpoint.use_connection_logging().use_https(()).use_connection_logging();
+    /// assert_eq!(endpoint.middleware_below_tls().len(), 1);
+    /// assert_eq!(endpoint.middleware_above_tls().len(), 1);
+    /// ```
+    #[must_use]
+    pub fn middleware_below_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
+        match self.https {
+            Some(_) => &self.middleware[..self.middleware_below_tls],
+            None => &self.middleware,
+        }
+    }
+
+    /// Those that see what the bytes of the socket say: none for plain HTTP, otherwise what was added after HTTPS.
+    #[must_use]
+    pub fn middleware_above_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
+        &self.middleware[self.middleware_below_tls().len()..]
     }
 
     /// The lines that are printed for it before a free port is known; a name below `localhost` has two.
@@ -228,24 +299,67 @@ impl ListenOptions {
         lines(self.scheme(), self.host(), &self.binding)
     }
 
+    /// It, or one of its host names, and where it comes from, as messages name it.
+    pub(crate) fn name(&self, pattern: Option<&str>) -> String {
+        match (pattern, &self.source) {
+            (None, source) => format!("{self} ({source})"),
+            (Some(pattern), EndpointSource::Configuration { name, origin }) => {
+                format!("{self} (endpoint {name}:Sni:{pattern} {origin})")
+            }
+            (Some(pattern), source) => format!("{self} for the host {pattern} ({source})"),
+        }
+    }
+
+    /// The certificates that the plan loaded for it; `None` before that, and for plain HTTP.
+    #[cfg(feature = "tls")]
+    pub(crate) fn certificates(&self) -> Option<&Arc<TlsCertificates>> {
+        self.certificates.as_ref()
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn set_certificates(&mut self, certificates: TlsCertificates) {
+        self.certificates = Some(Arc::new(certificates));
+    }
+
     pub(crate) fn https_mut(&mut self) -> Option<&mut HttpsOptions> {
         self.https.as_mut()
     }
 
     /// The section `Kestrel` as it was when the endpoint was made.
+    #[cfg(feature = "tls")]
     pub(crate) fn kestrel_section(&self) -> Option<&Section> {
         self.defaults.section.as_ref()
     }
 
-    /// Remembers how it is now, with the keys of its section and the certificate that it will have.
-    pub(crate) fn remember_configuration(
-        &mut self,
-        keys: Vec<(String, String)>,
-        certificate: Option<CertificateSource>,
-    ) {
+    /// The same section in a newer configuration, if the endpoint was made with that one.
+    pub(crate) fn follow(&mut self, older: &Configuration, newer: &Configuration) {
+        if let Some(section) = &mut self.defaults.section
+            && section.configuration().is_same(older)
+        {
+            *section = newer.section(section.path());
+        }
+    }
+
+    /// The same endpoint, of which a newer configuration says the same in another place.
+    pub(crate) fn configured_by(mut self, newer: &Self) -> Self {
+        self.source = newer.source.clone();
+        self.defaults.section.clone_from(&newer.defaults.section);
+        self
+    }
+
+    /// Takes the default certificate that is configured if it serves HTTPS and has none.
+    pub(crate) fn set_default_certificate(&mut self, fallback: &Fallback) {
+        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback) {
+            https.server_certificate.get_or_insert_with(|| source.clone());
+        }
+    }
+
+    /// Remembers how it is now, with the keys of its section and what it gets if it has no certificate.
+    pub(crate) fn remember_configuration(&mut self, keys: Vec<(String, String)>, fallback: &Fallback) {
         let EndpointSource::Configuration { name, .. } = &self.source else {
             return;
         };
+        let lacks_certificate = self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
         self.configured = Some(Arc::new(Configured {
             name: name.to_lowercase(),
             keys,
@@ -256,7 +370,7 @@ impl ListenOptions {
             socket_mode: self.socket_mode,
             replace_stale_socket: self.replace_stale_socket,
             https: self.https.clone(),
-            certificate,
+            fallback: lacks_certificate.then(|| fallback.clone()),
         }));
     }
 

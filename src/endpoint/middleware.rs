@@ -39,7 +39,7 @@ pub trait ConnectionMiddleware: Send + Sync {
         let _ = (connection, bytes);
     }
 
-    /// The kernel took these bytes.
+    /// These bytes are on their way: above TLS they were put into records, below it the kernel took them.
     fn sent(&self, connection: &ConnectionInfo, bytes: &[u8]) {
         let _ = (connection, bytes);
     }

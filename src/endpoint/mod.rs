@@ -2,6 +2,8 @@
 
 mod bind;
 mod binding;
+#[cfg_attr(not(feature = "tls"), path = "no_certificates.rs")]
+mod certificates;
 mod error;
 mod https;
 mod limits;
@@ -11,6 +13,7 @@ mod options;
 mod plan;
 mod protocols;
 mod url;
+mod use_https;
 
 pub(crate) use bind::EMFILE;
 pub use bind::{BindError, BindTarget, BoundSockets};
@@ -26,3 +29,4 @@ pub use options::ServerOptions;
 pub use plan::{EndpointPlan, Note};
 pub use protocols::{ClientCertificateMode, HttpProtocols, SslProtocols};
 pub use url::{UrlError, UrlPrefix};
+pub use use_https::UseHttps;

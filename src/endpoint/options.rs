@@ -1,15 +1,13 @@
 //! What a server listens on and how it behaves.
 
 use super::binding::{Binding, SocketHandle};
-use super::https::CertificateSource;
 use super::https::HttpsOptions;
 use super::limits::Limits;
 use super::listen::{Defaults, EndpointSource, HttpsCallback, ListenCallback, ListenOptions};
 use super::plan::{EndpointPlan, plan};
 use super::url::{UrlError, UrlPrefix};
 use crate::configuration::{
-    Addresses, Configuration, ConfigurationError, ConfigurationLoader, Section, addresses, default_certificate, load,
-    split_urls,
+    Addresses, Configuration, ConfigurationError, ConfigurationLoader, Section, addresses, load, split_urls,
 };
 use crate::event::Observer;
 use std::fmt;
@@ -18,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The options of a server; Kestrel's `KestrelServerOptions`.
 ///
@@ -67,6 +66,10 @@ pub struct ServerOptions {
     /// Whether systemd is told when the server is ready, reads its configuration anew, stops, and that it lives, if
     /// systemd wants to know (`Type=notify`, `WatchdogSec=`). Default: no. Without the feature `systemd` it does nothing.
     pub notify_systemd: bool,
+    /// Where certificate stores and development certificates are looked for. Default `None`: where .NET has them for the
+    /// user who runs this ([`CertificateStores::from_environment`](crate::certificate::CertificateStores::from_environment)).
+    #[cfg(feature = "tls")]
+    pub certificate_stores: Option<crate::certificate::CertificateStores>,
     endpoints: Vec<ListenOptions>,
     endpoint_defaults: Option<ListenCallback>,
     https_defaults: Option<HttpsCallback>,
@@ -92,6 +95,8 @@ impl Default for ServerOptions {
             prefer_hosting_urls: false,
             strict_configuration: false,
             notify_systemd: false,
+            #[cfg(feature = "tls")]
+            certificate_stores: None,
             endpoints: Vec::new(),
             endpoint_defaults: None,
             https_defaults: None,
@@ -204,7 +209,7 @@ impl ServerOptions {
         let mut endpoint = self.endpoint(address.binding, source);
         endpoint.set_host(address.host);
         if address.is_https && endpoint.https().is_none() {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
         Ok((endpoint, address.is_https))
     }
@@ -273,12 +278,13 @@ impl ServerOptions {
         self.use_urls = urls.into_iter().map(Into::into).collect();
     }
 
-    /// What a server with these options will listen on, without binding anything.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with limits, URLs or endpoints.
-    pub fn plan(&self) -> Result<EndpointPlan, ConfigurationError> {
-        plan(self)
+    /// What a server would listen on that starts at this time in place of one that serves these.
+    pub(crate) fn plan_at(
+        &self,
+        now: SystemTime,
+        served: &[&ListenOptions],
+    ) -> Result<EndpointPlan, ConfigurationError> {
+        plan(self, now, served)
     }
 
     /// Runs a callback whenever a running server has read its configuration anew and understood it, for settings that the
@@ -343,6 +349,9 @@ impl ServerOptions {
         }
         if let Some(loader) = &self.loader {
             options.loader = Some(loader.with_section(newer.section(loader.section().path())));
+            for endpoint in &mut options.endpoints {
+                endpoint.follow(loader.section().configuration(), newer);
+            }
         }
         options.load()?;
         Ok(options)
@@ -382,18 +391,10 @@ impl ServerOptions {
         self.loader.as_ref().is_some_and(ConfigurationLoader::follows_changes)
     }
 
-    /// The certificate of an endpoint: its own, or the default one that was configured when it was made.
-    pub(crate) fn certificate_for(
-        &self,
-        endpoint: &ListenOptions,
-    ) -> Result<Option<CertificateSource>, ConfigurationError> {
-        let own = endpoint.https().and_then(|https| https.server_certificate.clone());
-        match (own, endpoint.kestrel_section()) {
-            (Some(own), _) => Ok(Some(own)),
-            // What is wrong with the values was told when they were loaded.
-            (None, Some(section)) => default_certificate(section, &mut Vec::new()),
-            (None, None) => Ok(None),
-        }
+    /// The section that the loader reads, `Kestrel` as a rule.
+    #[cfg(feature = "tls")]
+    pub(super) fn kestrel_section(&self) -> Option<&Section> {
+        self.loader.as_ref().map(ConfigurationLoader::section)
     }
 }
 

@@ -1,13 +1,14 @@
 //! From options to what is bound: which of code, configuration and URLs counts, and what is told of it.
 
 use super::binding::Binding;
+use super::certificates::{Certificates, https_warnings};
 use super::error::EndpointError;
-use super::https::{CertificateSource, HttpsOptions};
 use super::listen::{EndpointSource, ListenOptions};
 use super::options::ServerOptions;
 use super::protocols::{ClientCertificateMode, HttpProtocols};
 use crate::configuration::{Addresses, ConfigurationError};
 use log::Level;
+use std::time::SystemTime;
 
 /// What a server will listen on, in order, and what is to be told of how that came about.
 ///
@@ -71,9 +72,15 @@ impl EndpointPlan {
 }
 
 /// Kestrel's strategies: endpoints over addresses, unless addresses are preferred; the default when there are neither.
-pub(super) fn plan(options: &ServerOptions) -> Result<EndpointPlan, ConfigurationError> {
+/// Those in `served` keep certificates that cannot be loaded again.
+pub(super) fn plan(
+    options: &ServerOptions,
+    now: SystemTime,
+    served: &[&ListenOptions],
+) -> Result<EndpointPlan, ConfigurationError> {
     let mut options = options.clone();
     options.load()?;
+    let mut certificates = Certificates::new(&options, now, served)?;
     options.limits.validate().map_err(ConfigurationError::InvalidLimits)?;
     let mut plan = EndpointPlan {
         endpoints: Vec::new(),
@@ -92,7 +99,7 @@ pub(super) fn plan(options: &ServerOptions) -> Result<EndpointPlan, Configuratio
     }
     let endpoints: Vec<ListenOptions> = options.endpoints().to_vec();
     match (endpoints.is_empty(), addresses.urls.is_empty()) {
-        (true, true) => listen_by_default(&mut plan, &options)?,
+        (true, true) => listen_by_default(&mut plan, &options, &mut certificates)?,
         (false, true) => plan.endpoints = endpoints,
         (true, false) => listen_on(&mut plan, &options, &addresses)?,
         (false, false) if options.prefer_hosting_urls => {
@@ -116,15 +123,13 @@ pub(super) fn plan(options: &ServerOptions) -> Result<EndpointPlan, Configuratio
     }
     for endpoint in &mut plan.endpoints {
         check(endpoint)?;
-        if endpoint.https().is_some() {
-            find_certificate(endpoint, &options)?;
-        }
+        certificates.give(endpoint)?;
     }
-    let told: Vec<String> = plan
-        .endpoints
-        .iter()
-        .map(|endpoint| format!("endpoint {endpoint} {}", endpoint.source()))
-        .collect();
+    let warnings: Vec<String> = plan.endpoints.iter().flat_map(https_warnings).collect();
+    for text in warnings {
+        plan.note(Level::Warn, text);
+    }
+    let told: Vec<String> = plan.endpoints.iter().flat_map(notes).collect();
     for text in told {
         plan.note(Level::Info, text);
     }
@@ -140,12 +145,24 @@ fn listed_addresses(addresses: &Addresses) -> String {
     listed(addresses.urls.iter().map(|(url, _)| url.escape_debug().to_string()))
 }
 
-fn listen_by_default(plan: &mut EndpointPlan, options: &ServerOptions) -> Result<(), ConfigurationError> {
+/// Where an endpoint comes from, and its certificates.
+fn notes(endpoint: &ListenOptions) -> Vec<String> {
+    let source = format!("endpoint {endpoint} {}", endpoint.source());
+    let certificates = endpoint.certificate_uses().into_iter();
+    let certificates = certificates.map(|usage| format!("endpoint {endpoint} has the certificate {usage}"));
+    std::iter::once(source).chain(certificates).collect()
+}
+
+fn listen_by_default(
+    plan: &mut EndpointPlan,
+    options: &ServerOptions,
+    certificates: &mut Certificates,
+) -> Result<(), ConfigurationError> {
     let http = options.endpoint(Binding::Localhost(5000), EndpointSource::Default);
     let mut https = options.endpoint(Binding::Localhost(5001), EndpointSource::Default);
-    https.use_https();
+    https.use_https(());
     plan.endpoints.push(http);
-    if options.certificate_for(&https)?.is_some() {
+    if certificates.has_for(&mut https)? {
         plan.endpoints.push(https);
     }
     let text = format!(
@@ -185,7 +202,7 @@ fn check(endpoint: &ListenOptions) -> Result<(), EndpointError> {
         value,
         supported,
     };
-    let name = || format!("{endpoint} ({})", endpoint.source());
+    let name = || endpoint.name(None);
     if !endpoint.protocols.contains(HttpProtocols::HTTP1) {
         return Err(unsupported(
             name(),
@@ -195,10 +212,14 @@ fn check(endpoint: &ListenOptions) -> Result<(), EndpointError> {
         ));
     }
     let Some(https) = endpoint.https() else { return Ok(()) };
+    https.validate().map_err(|error| EndpointError::Https {
+        endpoint: name(),
+        error,
+    })?;
     check_tls(https.ssl_protocols, https.client_certificate_mode)
         .map_err(|(key, value, supported)| unsupported(name(), key, value, supported))?;
     for sni in &https.sni {
-        let name = || format!("{endpoint} for the host {} ({})", sni.pattern, endpoint.source());
+        let name = || endpoint.name(Some(&sni.pattern));
         let protocols = sni.protocols.unwrap_or(endpoint.protocols);
         if !protocols.contains(HttpProtocols::HTTP1) {
             return Err(unsupported(name(), "Protocols", protocols.to_string(), PROTOCOLS));
@@ -225,27 +246,4 @@ fn check_tls(protocols: super::SslProtocols, mode: ClientCertificateMode) -> Res
         return Err(("ClientCertificateMode", mode.to_string(), supported));
     }
     Ok(())
-}
-
-/// Gives an endpoint the default certificate if it has none, and refuses it if there is none.
-fn find_certificate(endpoint: &mut ListenOptions, options: &ServerOptions) -> Result<(), ConfigurationError> {
-    let found = options.certificate_for(endpoint)?;
-    let name = format!("{endpoint} ({})", endpoint.source());
-    let Some(https) = endpoint.https_mut() else {
-        return Ok(());
-    };
-    if https.server_certificate.is_none() {
-        https.server_certificate = found;
-    }
-    if has_all_certificates(https) {
-        Ok(())
-    } else {
-        Err(EndpointError::NoCertificate { endpoint: name }.into())
-    }
-}
-
-/// An endpoint with SNI entries presents its own certificate for none but those that have none.
-fn has_all_certificates(https: &HttpsOptions) -> bool {
-    let has_own = |certificate: &Option<CertificateSource>| certificate.is_some();
-    has_own(&https.server_certificate) || !https.sni.is_empty() && https.sni.iter().all(|sni| has_own(&sni.certificate))
 }

@@ -127,6 +127,7 @@ pub(crate) struct FieldsSeen {
     pub(crate) connection: bool,
     pub(crate) connection_close: bool,
     pub(crate) connection_keep_alive: bool,
+    pub(crate) transport_security: bool,
 }
 
 /// Checks one field and appends its line.
@@ -157,7 +158,7 @@ fn write_checked(
     if !is_field_value(value) {
         return Err(FieldError::Value);
     }
-    if matches!(name.len(), 4 | 6 | 10 | 14 | 17) {
+    if matches!(name.len(), 4 | 6 | 10 | 14 | 17 | 25) {
         note_special(seen, name, value)?;
     }
     write_line(out, name, value);
@@ -183,6 +184,8 @@ fn note_special(seen: &mut FieldsSeen, name: &[u8], value: &[u8]) -> Result<(), 
         seen.date = true;
     } else if is(b"server") {
         seen.server = true;
+    } else if is(b"strict-transport-security") {
+        seen.transport_security = true;
     } else if is(b"connection") {
         for member in crate::http1::field::members(value) {
             if member.eq_ignore_ascii_case(b"upgrade") {

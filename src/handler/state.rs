@@ -2,7 +2,7 @@
 
 use super::body::{BodyLength, BodyPipe, BodySink, BodySource, CollectThen, OutputFraming};
 use super::defer::{ExchangeId, Gone, Responder, Waker};
-use super::fields::FieldsSeen;
+use super::fields::{FieldsSeen, write_line};
 use super::response::Payload;
 use super::tunnel::Tunnel;
 use crate::buffer::{Mark, Output};
@@ -115,6 +115,8 @@ pub(crate) struct Current {
     /// Whether any byte of the body has come, or 100 was sent for it.
     pub(crate) body_begun: bool,
     pub(crate) overrides: Option<Box<Overrides>>,
+    /// What Strict-Transport-Security is to say, unless the handler says it.
+    pub(crate) transport_security: Option<Arc<str>>,
     pub(crate) gone: Option<Gone>,
 }
 
@@ -129,6 +131,7 @@ impl Current {
             body_taken: false,
             body_begun: false,
             overrides: None,
+            transport_security: None,
             gone: None,
         }
     }
@@ -359,7 +362,18 @@ impl ExchangeState {
         })
     }
 
-    /// Date, Server, Connection, the framing field and the empty line.
+    /// Strict-Transport-Security, where it is wanted and the handler has not set it: browsers heed the first alone
+    /// (RFC 6797 §8.1), and two of them are forbidden (§7.1).
+    #[inline]
+    pub(crate) fn put_transport_security(&mut self) {
+        if let Some(value) = &self.current.transport_security
+            && !self.fields_seen.transport_security
+        {
+            write_line(self.output.linear(), b"Strict-Transport-Security", value.as_bytes());
+        }
+    }
+
+    /// Strict-Transport-Security, Date, Server, Connection, the framing field and the empty line.
     #[inline]
     pub(crate) fn end_head(&mut self, status: StatusCode, length: HeadLength) {
         let seen = self.fields_seen;
@@ -369,6 +383,7 @@ impl ExchangeState {
             || (seen.connection && !self.current.facts.is_http11() && !seen.connection_keep_alive)
             || self.body_forbids_reuse();
         self.current.status = Some(status);
+        self.put_transport_security();
         let out = self.output.linear();
         if self.current.close {
             if !seen.connection_close {

@@ -217,6 +217,7 @@ impl<'a> Upgrade<'a> {
                     state.fail(&error);
                     return Outcome::PROOF;
                 }
+                state.put_transport_security();
                 let seen = state.fields_seen;
                 state.common.put(state.output.linear(), seen.server, seen.date);
                 encode::end_of_head(state.output.linear());

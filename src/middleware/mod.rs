@@ -1,5 +1,9 @@
-//! Handlers that are here already: a folder of files, a page that says it works, and two that stand before another
-//! handler: only the hosts that are served ([`HostFiltering`]), the client behind a proxy ([`ForwardedHeaders`]).
+//! Handlers that are here already: a folder of files, a page that says it works, and four that stand before another
+//! handler: only the hosts that are served ([`HostFiltering`]), the client behind a proxy ([`ForwardedHeaders`]), nothing
+//! but HTTPS ([`HttpsRedirection`]), from now on ([`Hsts`]).
+//!
+//! Where several are wanted, they stand in this order from the outside: `HostFiltering`, `ForwardedHeaders`, `Hsts`,
+//! `HttpsRedirection`.
 //!
 //! ```no_run
 //! use stannel::middleware::StaticFiles;
@@ -28,11 +32,15 @@
 mod forwarded_headers;
 mod host_filtering;
 mod hosts;
+mod hsts;
+mod https_redirection;
 mod static_files;
 mod welcome;
 
 pub use forwarded_headers::{ForwardedHeaders, ForwardedHeadersOptions, IpNetwork, KnownProxy, XForwarded};
 pub use host_filtering::{HostFilter, HostFiltering, HostFilteringOptions, NoAllowedHosts};
+pub use hsts::{Hsts, HstsOptions};
+pub use https_redirection::{HttpsPort, HttpsRedirection, HttpsRedirectionOptions, HttpsRedirector};
 pub use static_files::StaticFiles;
 pub use welcome::WelcomePage;
 

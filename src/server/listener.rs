@@ -133,12 +133,8 @@ pub(super) fn bind_endpoint(
     endpoint: &ListenOptions,
     workers: usize,
     options: &ServerOptions,
+    transport: Transport,
 ) -> Result<BoundEndpoint, BindError> {
-    if endpoint.https().is_some() {
-        return Err(BindError::TlsUnavailable {
-            endpoint: format!("{endpoint} ({})", endpoint.source()),
-        });
-    }
     let bound = match endpoint.binding() {
         Binding::Unix(path) => bind_path(endpoint, path, workers),
         Binding::UnixAbstract(name) => bind_abstract(endpoint, name, workers),
@@ -168,7 +164,7 @@ pub(super) fn bind_endpoint(
         },
         listeners: bound.listeners,
         unix_path: bound.unix_path,
-        transport: Transport::of(endpoint),
+        transport,
     })
 }
 
@@ -321,6 +317,7 @@ mod tests {
     use super::{Listener, NOTSENT_LOWAT, bind_endpoint};
     use crate::endpoint::{ServerOptions, SocketHandle};
     use crate::server::socket::Socket;
+    use crate::server::transport::Transport;
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -355,7 +352,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 options.configure_endpoint_defaults(move |endpoint| endpoint.no_delay = no_delay);
                 listen(&mut options);
-                let bound = bind_endpoint(&options.endpoints()[0], 2, &options).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 2, &options, Transport::default()).unwrap();
                 assert_eq!(bound.listeners.len(), 2 * bound.address.socket_addrs().len());
                 for (_, listener) in &bound.listeners {
                     let Listener::Tcp(listener) = listener else {
@@ -376,7 +373,7 @@ mod tests {
                 let mut options = ServerOptions::default();
                 listen(&mut options).no_delay = no_delay;
                 options.limits.response_stall_timeout = stall;
-                let bound = bind_endpoint(&options.endpoints()[0], 1, &options).unwrap();
+                let bound = bind_endpoint(&options.endpoints()[0], 1, &options, Transport::default()).unwrap();
                 let addresses = bound.address.socket_addrs();
                 assert_eq!(addresses.len(), bound.listeners.len());
                 for (address, (_, listener)) in addresses.iter().zip(&bound.listeners) {

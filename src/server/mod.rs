@@ -12,6 +12,7 @@ mod connection_io;
 mod defer_accept;
 mod endpoints;
 mod listener;
+mod planning;
 mod reload;
 #[cfg(feature = "systemd")]
 mod service;
@@ -30,6 +31,7 @@ use crate::endpoint::{BindError, ServerOptions};
 use crate::event::{Metrics, Watch};
 use crate::handler::Handler;
 use crate::places::Places;
+use crate::tls::Tickets;
 use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
 use reload::{Follower, Served};
@@ -40,6 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
+use transport::Transport;
 use worker::{Shared, Worker, WorkerParts};
 
 /// What a server is asked to be: options and a handler for each of its workers.
@@ -107,10 +110,11 @@ impl Server {
         if !endpoints.has_room(plan.endpoints().len()) {
             return Err(BindError::TooManyEndpoints);
         }
+        let tickets = Tickets::default();
         let bound: Vec<BoundEndpoint> = plan
             .endpoints()
             .iter()
-            .map(|endpoint| bind_endpoint(endpoint, workers, &options))
+            .map(|endpoint| bind_endpoint(endpoint, workers, &options, Transport::of(endpoint, &tickets)?))
             .collect::<Result<_, _>>()?;
         let mut parts: Vec<WorkerParts> = (0..workers)
             .map(|_| WorkerParts::new())
@@ -153,6 +157,7 @@ impl Server {
             handle,
             follower: Follower {
                 served,
+                tickets,
                 workers: parts.iter().map(WorkerParts::commands).collect(),
                 endpoints,
                 watch: Watch::new(options.observer.clone()),

@@ -5,13 +5,14 @@ use super::endpoints::Endpoints;
 use super::listener::{BoundAddress, BoundEndpoint, bind_endpoint};
 use super::transport::Transport;
 use super::unix_listener::UnixPath;
-use crate::configuration::{ConfigurationError, Fingerprint};
+use crate::configuration::Fingerprint;
 use crate::endpoint::{BindError, ListenOptions, ServerOptions};
 use crate::event::{ReloadOutcome, Watch};
 use crate::places::Places;
+use crate::tls::Tickets;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -31,10 +32,18 @@ pub(super) struct Served {
     pub(super) unix_path: Option<UnixPath>,
 }
 
+/// An endpoint of the newest configuration.
+struct Wanted {
+    options: ListenOptions,
+    /// What its connections are to be made with; `None` if it is served as it is.
+    transport: Option<Transport>,
+}
+
 /// What a server has to know to follow its configuration.
 pub(super) struct Follower {
     pub(super) options: ServerOptions,
     pub(super) served: Vec<Served>,
+    pub(super) tickets: Tickets,
     pub(super) workers: Vec<Commands>,
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) watch: Watch,
@@ -87,16 +96,23 @@ impl Follower {
     }
 
     /// Nothing is changed before everything is understood.
-    fn read_anew(&mut self) -> Result<ReloadOutcome, ConfigurationError> {
+    fn read_anew(&mut self) -> Result<ReloadOutcome, BindError> {
         let Some(configuration) = self.options.followed_configuration() else {
             log::warn!(target: "stannel", "there is no configuration to read anew");
             return Ok(ReloadOutcome::default());
         };
         // Before they are read: what is written meanwhile is a change.
         self.read = configuration.fingerprint();
-        let newer = configuration.reload()?;
-        let options = self.options.follow(&newer)?;
-        let plan = options.plan()?;
+        let newer = configuration.reload().map_err(BindError::Configuration)?;
+        let options = self.options.follow(&newer).map_err(BindError::Configuration)?;
+        let served: Vec<&ListenOptions> = self.served.iter().map(|served| &served.options).collect();
+        let plan = options
+            .plan_at(SystemTime::now(), &served)
+            .map_err(BindError::Configuration)?;
+        let configured = plan.endpoints().iter().filter(|endpoint| endpoint.is_configured());
+        let wanted = configured
+            .map(|endpoint| self.wanted(endpoint))
+            .collect::<Result<_, _>>()?;
         for note in plan.notes().iter().filter(|note| note.level() == log::Level::Warn) {
             log::warn!(target: "stannel", "{}", note.text());
         }
@@ -106,9 +122,19 @@ impl Follower {
         }
         self.options = options;
         self.options.tell_reloaded(&newer);
-        let configured = plan.endpoints().iter().filter(|endpoint| endpoint.is_configured());
-        let wanted = configured.cloned().collect();
         Ok(self.serve(wanted))
+    }
+
+    fn wanted(&self, endpoint: &ListenOptions) -> Result<Wanted, BindError> {
+        let is_served = |served: &Served| served.options.is_as_configured(endpoint);
+        let transport = match self.served.iter().any(is_served) {
+            true => None,
+            false => Some(Transport::of(endpoint, &self.tickets)?),
+        };
+        Ok(Wanted {
+            options: endpoint.clone(),
+            transport,
+        })
     }
 
     fn change_options(&self, options: &ServerOptions) {
@@ -129,32 +155,29 @@ impl Follower {
     }
 
     /// Serves these endpoints of the configuration and no others.
-    fn serve(&mut self, wanted: Vec<ListenOptions>) -> ReloadOutcome {
+    fn serve(&mut self, wanted: Vec<Wanted>) -> ReloadOutcome {
         let mut outcome = ReloadOutcome::default();
         let mut gone = self.take_gone(&wanted);
         let mut to_bind = Vec::new();
-        for endpoint in wanted {
-            if self
-                .served
-                .iter()
-                .any(|served| served.options.is_as_configured(&endpoint))
-            {
+        for wanted in wanted {
+            let Some(transport) = wanted.transport else {
                 continue;
-            }
+            };
+            let endpoint = wanted.options;
             // The rights that the umask would have left are not known any more: such a file is made anew.
             let keeps_rights = |served: &Served| served.options.socket_mode.is_none() || endpoint.socket_mode.is_some();
             let same_address = |served: &Served| served.options.binding() == endpoint.binding() && keeps_rights(served);
             match gone.iter().position(same_address) {
-                Some(place) => self.replace(gone.swap_remove(place), endpoint, &mut outcome),
-                None => to_bind.push(endpoint),
+                Some(place) => self.replace(gone.swap_remove(place), endpoint, transport, &mut outcome),
+                None => to_bind.push((endpoint, transport)),
             }
         }
         // New sockets before old ones are closed, so that there is no moment without any; unless the old ones are in
         // their way.
-        to_bind.retain(|endpoint| !self.open(endpoint, !gone.is_empty(), &mut outcome));
+        to_bind.retain(|(endpoint, transport)| !self.open(endpoint, transport, !gone.is_empty(), &mut outcome));
         self.close(gone, &mut outcome);
-        for endpoint in &to_bind {
-            self.open(endpoint, false, &mut outcome);
+        for (endpoint, transport) in &to_bind {
+            self.open(endpoint, transport, false, &mut outcome);
         }
         for url in &outcome.stopped {
             log::info!(target: "stannel", "stopped {url}");
@@ -166,9 +189,10 @@ impl Follower {
     }
 
     /// Takes out the endpoints of the configuration that are not wanted as they are.
-    fn take_gone(&mut self, wanted: &[ListenOptions]) -> Vec<Served> {
+    fn take_gone(&mut self, wanted: &[Wanted]) -> Vec<Served> {
         let stays = |served: &Served| {
-            !served.options.is_configured() || wanted.iter().any(|endpoint| endpoint.is_as_configured(&served.options))
+            let is_wanted = |wanted: &Wanted| wanted.options.is_as_configured(&served.options);
+            !served.options.is_configured() || wanted.iter().any(is_wanted)
         };
         let (stay, gone) = std::mem::take(&mut self.served).into_iter().partition(stays);
         self.served = stay;
@@ -176,7 +200,7 @@ impl Follower {
     }
 
     /// The socket stays; who connects from now on gets the new settings.
-    fn replace(&mut self, old: Served, endpoint: ListenOptions, outcome: &mut ReloadOutcome) {
+    fn replace(&mut self, old: Served, endpoint: ListenOptions, transport: Transport, outcome: &mut ReloadOutcome) {
         outcome.stopped.push(old.address.to_string());
         let address = old.address.of_endpoint(&endpoint);
         outcome.started.push(address.to_string());
@@ -189,7 +213,7 @@ impl Follower {
                 from: old.index,
                 endpoint: NewEndpoint {
                     index,
-                    transport: Transport::of(&endpoint),
+                    transport: transport.clone(),
                     counters,
                 },
                 no_delay: endpoint.no_delay,
@@ -205,9 +229,15 @@ impl Follower {
     }
 
     /// Returns whether that is settled; if not, it may be tried again once others are closed.
-    fn open(&mut self, endpoint: &ListenOptions, may_be_in_the_way: bool, outcome: &mut ReloadOutcome) -> bool {
+    fn open(
+        &mut self,
+        endpoint: &ListenOptions,
+        transport: &Transport,
+        may_be_in_the_way: bool,
+        outcome: &mut ReloadOutcome,
+    ) -> bool {
         let bound = if self.endpoints.has_room(1) {
-            bind_endpoint(endpoint, self.workers.len(), &self.options)
+            bind_endpoint(endpoint, self.workers.len(), &self.options, transport.clone())
         } else {
             Err(BindError::TooManyEndpoints)
         };

@@ -1,10 +1,10 @@
 //! What lies between the sockets of an endpoint and its HTTP: TLS, and whoever looks on.
 
 use crate::connection::{Connection, Engine};
-use crate::endpoint::{Admission, Layers, ListenOptions};
+use crate::endpoint::{Admission, BindError, ConnectionMiddleware, Layers, ListenOptions};
 use crate::handler::ConnectionInfo;
 use crate::places::Place;
-use crate::tls::TlsEndpoint;
+use crate::tls::{Tickets, TlsEndpoint};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn of(endpoint: &ListenOptions) -> Self {
-        Self {
-            outer: endpoint.layers(),
-            tls: None,
-            inner: None,
-        }
+    pub(super) fn of(endpoint: &ListenOptions, tickets: &Tickets) -> Result<Self, BindError> {
+        Ok(Self {
+            outer: layers(endpoint.middleware_below_tls()),
+            tls: tls(endpoint, tickets)?,
+            inner: layers(endpoint.middleware_above_tls()),
+        })
     }
 
     /// Whether nobody refuses a connection; who panics does.
@@ -40,4 +40,27 @@ impl Transport {
             Some(tls) => Connection::secured_with_place(engine, info, endpoint, place, tls, self.inner.clone()),
         }
     }
+}
+
+/// `None` for none, so that nobody has to look.
+fn layers(middleware: &[Arc<dyn ConnectionMiddleware>]) -> Option<Arc<Layers>> {
+    (!middleware.is_empty()).then(|| Arc::new(middleware.to_vec()))
+}
+
+#[cfg(feature = "tls")]
+fn tls(endpoint: &ListenOptions, tickets: &Tickets) -> Result<Option<Arc<TlsEndpoint>>, BindError> {
+    let Some(https) = endpoint.https() else {
+        return Ok(None);
+    };
+    let certificates = endpoint.certificates().cloned().unwrap_or_default();
+    let name = endpoint.name(None);
+    TlsEndpoint::new(&name, https, endpoint.protocols, &certificates, tickets)
+        .map(|endpoint| Some(Arc::new(endpoint)))
+        .map_err(BindError::Tls)
+}
+
+/// The plan has refused every endpoint that wants TLS.
+#[cfg(not(feature = "tls"))]
+fn tls(_: &ListenOptions, _: &Tickets) -> Result<Option<Arc<TlsEndpoint>>, BindError> {
+    Ok(None)
 }

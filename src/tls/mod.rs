@@ -6,22 +6,59 @@
 #[cfg(not(feature = "tls"))]
 mod absent;
 #[cfg(feature = "tls")]
+mod certificates;
+#[cfg(feature = "tls")]
+mod client_certificates;
+#[cfg(feature = "tls")]
 mod endpoint;
+#[cfg(feature = "tls")]
+mod error;
+#[cfg(feature = "tls")]
+mod hooks;
 mod info;
 #[cfg(feature = "tls")]
+mod server_config;
+#[cfg(feature = "tls")]
 mod session;
+#[cfg(feature = "tls")]
+mod sni;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
+#[cfg(feature = "tls")]
+mod tickets;
 
-#[cfg(not(feature = "tls"))]
-pub(crate) use absent::Session;
 #[cfg(not(feature = "tls"))]
 pub use absent::TlsEndpoint;
 #[cfg(feature = "tls")]
+pub use client_certificates::ClientCertificateError;
+#[cfg(feature = "tls")]
 pub use endpoint::TlsEndpoint;
+#[cfg(feature = "tls")]
+pub use error::TlsError;
+#[cfg(feature = "tls")]
+pub use hooks::{
+    ClientCertificateValidation, HandshakeError, OnAuthenticate, ServerCertificateSelector, TlsHandshakeOptions,
+};
 pub use info::{TlsInfo, TlsVersion};
 #[cfg(feature = "tls")]
 pub use rustls::ServerConfig;
 #[cfg(feature = "tls")]
+pub use rustls::server::ClientHello;
+#[cfg(feature = "tls")]
+pub use sni::HostPatterns;
+
+#[cfg(not(feature = "tls"))]
+pub(crate) use absent::{Session, Tickets};
+#[cfg(feature = "tls")]
+pub(crate) use certificates::TlsCertificates;
+#[cfg(feature = "tls")]
+pub(crate) use endpoint::warnings;
+#[cfg(feature = "tls")]
+pub(crate) use hooks::OnClientHello;
+#[cfg(feature = "tls")]
 pub(crate) use session::Session;
+#[cfg(feature = "tls")]
+pub(crate) use tickets::Tickets;
 
 use std::fmt;
 

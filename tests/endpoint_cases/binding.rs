@@ -1,17 +1,15 @@
 //! From a URL to sockets: what is tried, what is reported, what a failure comes to.
 
-use crate::{Case, Outcome, logs, same, texts, urls};
+use crate::{Case, Outcome, any_certificate, logs, options, same, texts, urls};
 use serde_json::Value;
-use stannel::{BindError, BindTarget, Binding, CertificateSource, ListenOptions, Server, ServerOptions};
+use stannel::{BindError, BindTarget, Binding, ListenOptions, Server, ServerOptions};
 use std::io;
 use std::net::SocketAddr;
 
 /// The endpoint of a URL; any certificate will do.
 fn endpoint(url: &str) -> Result<ListenOptions, &'static str> {
-    let mut options = ServerOptions::default();
-    options.configure_https_defaults(|https| {
-        https.server_certificate = Some(CertificateSource::pem("any.pem", "any.key"));
-    });
+    let mut options = options();
+    options.configure_https_defaults(|https| https.server_certificate = Some(any_certificate()));
     options.listen_url(url).map_err(|error| urls::name(&error))?;
     let plan = options.plan().map_err(|_| "another error")?;
     Ok(plan.endpoints()[0].clone())
@@ -186,7 +184,7 @@ pub(crate) fn reporting(case: &Case) -> Outcome {
             },
         };
         if parts.contains(&"TLS") {
-            endpoint.use_https();
+            endpoint.use_https(());
         }
         return same(
             "address",

@@ -1,13 +1,10 @@
-//! The section `Kestrel`, and which of endpoints and addresses counts.
+//! The errors of a start, and which of endpoints and addresses counts.
 
-use crate::binding::{listen, port};
-use crate::{Case, NEEDS_CERTIFICATES, Outcome, same, sources, texts, urls};
+use crate::{Case, Outcome, any_certificate, options, same, texts, urls};
 use serde_json::{Value, json};
 use stannel::{
-    CertificateSource, ClientCertificateMode, Configuration, ConfigurationError, EndpointError, EndpointPlan,
-    EndpointSource, ListenOptions, ServerOptions, SslProtocols,
+    CertificateError, Configuration, ConfigurationError, EndpointError, EndpointPlan, EndpointSource, ListenOptions,
 };
-use std::sync::{Arc, Mutex};
 
 /// The cases' name of an error, and what its message has to name.
 pub(crate) fn name(error: &ConfigurationError) -> &'static str {
@@ -20,22 +17,30 @@ pub(crate) fn name(error: &ConfigurationError) -> &'static str {
         | ConfigurationError::Endpoint(EndpointError::Url { error, .. }) => urls::name(error),
         ConfigurationError::Endpoint(EndpointError::UnsupportedSetting { .. }) => "unsupported-setting",
         ConfigurationError::Endpoint(EndpointError::NoCertificate { .. }) => "no-certificate",
+        ConfigurationError::Endpoint(EndpointError::CertificateRequired { .. }) => "certificate-required",
+        ConfigurationError::Endpoint(EndpointError::Https { .. }) => "range",
         ConfigurationError::Endpoint(EndpointError::UnixPathNotAbsolute { .. }) => "unix-path-not-absolute",
         ConfigurationError::InvalidValue { .. } | ConfigurationError::EmptyEndpointName => "argument",
         ConfigurationError::DuplicateKey { .. } => "duplicate-key",
+        ConfigurationError::Endpoint(
+            EndpointError::Certificate { error, .. } | EndpointError::DefaultCertificate { error, .. },
+        ) => of_certificate(error),
         _ => "another error",
     }
 }
 
-const ABOUT_CERTIFICATES: [&str; 7] = [
-    "bad-password",
-    "invalid-key",
-    "no-private-key",
-    "certificate-not-found",
-    "eku-not-server-auth",
-    "certificate-required",
-    "file-not-found",
-];
+fn of_certificate(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::Unreadable { .. } => "file-not-found",
+        CertificateError::BadPassword { .. } => "bad-password",
+        CertificateError::InvalidKey { .. } => "invalid-key",
+        CertificateError::NoPrivateKey { .. } => "no-private-key",
+        CertificateError::NotForServers { .. } => "eku-not-server-auth",
+        CertificateError::NotInStore { .. } => "certificate-not-found",
+        CertificateError::Malformed { .. } | CertificateError::StoreUnavailable { .. } => "argument",
+        _ => "another error",
+    }
+}
 
 pub(crate) fn check_error(error: &ConfigurationError, expect: &Value) -> Result<(), String> {
     same("error", &Some(name(error)), &expect["error"].as_str())?;
@@ -59,12 +64,10 @@ pub(crate) fn precedence(case: &Case) -> Outcome {
         return Outcome::Skipped("Rust's types rule out a null text");
     }
     let has_certificate = input["default_certificate"].as_bool() == Some(true);
-    let mut options = ServerOptions::default();
+    let mut options = options();
     // An endpoint that is made by itself has a certificate of its own.
     if has_certificate || input["endpoints"].to_string().contains("https") {
-        options.configure_https_defaults(|https| {
-            https.server_certificate = Some(CertificateSource::pem("any.pem", "any.key"));
-        });
+        options.configure_https_defaults(|https| https.server_certificate = Some(any_certificate()));
     }
     for url in texts(&input["endpoints"]).iter().chain(&texts(&input["code"])) {
         options.listen_url(url).expect("a good URL");
@@ -134,164 +137,6 @@ fn check_precedence(plan: &EndpointPlan, expect: &Value) -> Result<(), String> {
             &told.is_some_and(|note| note.text().contains(lists)),
             &true,
         )?;
-    }
-    Ok(())
-}
-
-pub(crate) fn config(case: &Case) -> Outcome {
-    let (input, expect) = (&case.input, &case.expect);
-    let error = expect["error"].as_str();
-    let reads_certificates = input.get("files").is_some()
-        || input.get("store").is_some()
-        || expect.get("default_certificate").is_some()
-        || input["development_certificate"] == true && error.is_none()
-        || error.is_some_and(|error| ABOUT_CERTIFICATES.contains(&error));
-    if reads_certificates {
-        return Outcome::Skipped(NEEDS_CERTIFICATES);
-    }
-    let documents = input["documents"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let configuration = sources::default_sources(
-        sources::variables(&input["environment"]),
-        texts(&input["args"]),
-        documents,
-    );
-    let configuration = match configuration {
-        Ok(configuration) => configuration,
-        Err(error) => return check_error(&error, expect).into(),
-    };
-    let mut options = match configuration.server_options() {
-        Ok(options) => options,
-        Err(error) => return check_error(&error, expect).into(),
-    };
-    let ran: Arc<Mutex<Vec<String>>> = Arc::default();
-    if let Err(unknown) = make_calls(&mut options, &input["code"], &ran) {
-        return Outcome::Failed(unknown);
-    }
-    if let Some(section) = expect["callback_section"].as_object() {
-        let ran = Arc::clone(&ran);
-        let keys: Vec<String> = section.keys().cloned().collect();
-        let mut again = options.clone();
-        let loader = again.configure(configuration.section("Kestrel"));
-        for endpoint in configuration.section("Kestrel:Endpoints").children() {
-            let (ran, keys) = (Arc::clone(&ran), keys.clone());
-            loader.endpoint(endpoint.key(), move |endpoint| {
-                let found = keys
-                    .iter()
-                    .map(|key| (key.clone(), Value::from(endpoint.section().get(key))));
-                ran.lock().unwrap().push(Value::Object(found.collect()).to_string());
-            });
-        }
-        if let Err(error) = again.load() {
-            return Outcome::Failed(error.to_string());
-        }
-    }
-    let plan = match options.plan() {
-        Ok(plan) => plan,
-        Err(error) => return check_error(&error, expect).into(),
-    };
-    let ran = ran.lock().unwrap().clone();
-    check_config(&plan, &options, expect, &ran).into()
-}
-
-/// Calls before the load.
-fn make_calls(options: &mut ServerOptions, calls: &Value, ran: &Arc<Mutex<Vec<String>>>) -> Result<(), String> {
-    for call in calls.as_array().into_iter().flatten() {
-        match (call[0].as_str().unwrap_or_default(), &call[1], &call[2]) {
-            ("ConfigureHttpsDefaults", settings, _) => {
-                let protocols = settings["SslProtocols"].as_str().and_then(SslProtocols::from_text);
-                let mode = settings["ClientCertificateMode"]
-                    .as_str()
-                    .and_then(ClientCertificateMode::from_text);
-                options.configure_https_defaults(move |https| {
-                    https.ssl_protocols = protocols.unwrap_or(https.ssl_protocols);
-                    https.client_certificate_mode = mode.unwrap_or(https.client_certificate_mode);
-                });
-            }
-            ("Endpoint", Value::String(name), Value::String(callback)) => {
-                let configuration = options.configuration().cloned().ok_or("no configuration")?;
-                let (ran, callback) = (Arc::clone(ran), callback.clone());
-                let loader = match options.loader_mut() {
-                    Some(loader) => loader,
-                    None => options.configure(configuration.section("Kestrel")),
-                };
-                loader.endpoint(name.as_str(), move |_| ran.lock().unwrap().push(callback.clone()));
-            }
-            (other, ..) => return Err(format!("unknown call {other}")),
-        }
-    }
-    Ok(())
-}
-
-fn check_config(plan: &EndpointPlan, options: &ServerOptions, expect: &Value, ran: &[String]) -> Result<(), String> {
-    same("error", &None, &expect["error"].as_str())?;
-    if let Some(expected) = expect["endpoints"].as_array() {
-        let configured = |endpoint: &&ListenOptions| matches!(endpoint.source(), EndpointSource::Configuration { .. });
-        let found: Vec<&ListenOptions> = plan.endpoints().iter().filter(configured).collect();
-        same("number of endpoints", &found.len(), &expected.len())?;
-        for (endpoint, expected) in found.into_iter().zip(expected) {
-            check_endpoint(endpoint, expected)?;
-        }
-    }
-    if let Some(expected) = expect["address_endpoints"].as_array() {
-        for (endpoint, expected) in plan.endpoints().iter().zip(expected) {
-            check_endpoint(endpoint, expected)?;
-        }
-    }
-    if expect.get("endpoint_order").is_some() {
-        let names: Vec<String> = plan.endpoints().iter().map(endpoint_name).collect();
-        same("endpoint_order", &names, &texts(&expect["endpoint_order"]))?;
-    }
-    if let Some(expected) = expect["later_code_endpoint_protocols"].as_str() {
-        let mut options = options.clone();
-        options.load().map_err(|error| error.to_string())?;
-        let later = options.listen_localhost(1).protocols.to_string();
-        same("later_code_endpoint_protocols", &later.as_str(), &expected)?;
-    }
-    for warned in texts(&expect["warns"]) {
-        let is_told = plan.notes().iter().any(|note| note.text().contains(&warned));
-        same(&format!("warning of {warned}"), &is_told, &true)?;
-    }
-    if expect.get("callbacks_run").is_some() {
-        same("callbacks_run", &ran.to_vec(), &texts(&expect["callbacks_run"]))?;
-    }
-    if let Some(expected) = expect["named_callback_ran"].as_bool() {
-        same("named_callback_ran", &!ran.is_empty(), &expected)?;
-    }
-    if let Some(section) = expect.get("callback_section") {
-        same("callback_section", &ran.to_vec(), &vec![section.to_string()])?;
-    }
-    if let Some(expected) = expect["add_server_header"].as_bool() {
-        same("add_server_header", &options.add_server_header, &expected)?;
-    }
-    if let Some(expected) = expect["limits_changed"].as_bool() {
-        same(
-            "limits_changed",
-            &(options.limits != stannel::Limits::default()),
-            &expected,
-        )?;
-    }
-    Ok(())
-}
-
-fn endpoint_name(endpoint: &ListenOptions) -> String {
-    match endpoint.source() {
-        EndpointSource::Configuration { name, .. } => name.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn check_endpoint(endpoint: &ListenOptions, expected: &Value) -> Result<(), String> {
-    for (key, expected) in expected.as_object().into_iter().flatten() {
-        let found = match key.as_str() {
-            "name" => Value::from(endpoint_name(endpoint)),
-            "listen" => Value::from(listen(endpoint)),
-            "port" => Value::from(port(endpoint)),
-            "https" => Value::from(endpoint.https().is_some()),
-            "protocols" => Value::from(endpoint.protocols.to_string()),
-            "error" => Value::Null,
-            other => return Err(format!("unknown key {other}")),
-        };
-        same(key, &found, expected)?;
     }
     Ok(())
 }

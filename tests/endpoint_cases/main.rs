@@ -3,25 +3,37 @@
 //! One line for each case that fails, and at the end how many ran, failed and were left out, and why.
 
 mod binding;
-#[cfg(feature = "tls")]
 mod certificates;
 mod code;
+mod config;
+mod files;
 mod front;
+mod https;
 mod kestrel;
 mod reload;
+mod shaking;
 mod sources;
+mod tls;
 mod urls;
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/core.rs"]
+mod core;
 #[path = "../support/logs.rs"]
 mod logs;
+#[path = "../support/certificates.rs"]
+mod making;
 #[path = "../support/ports.rs"]
 mod ports;
 #[path = "../support/reload.rs"]
 mod support;
+#[path = "../support/tls.rs"]
+mod tls_client;
 
 use serde_json::Value;
+use stannel::certificate::CertificateStores;
+use stannel::{CertificateSource, ServerOptions};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +60,18 @@ struct Case {
     expect: Value,
 }
 
-const NEEDS_CERTIFICATES: &str = "it hangs on reading a certificate, which comes with TLS";
+/// Options that know of no certificate on this machine.
+fn options() -> ServerOptions {
+    let mut options = ServerOptions::default();
+    options.certificate_stores = Some(CertificateStores::in_home("/nowhere"));
+    options
+}
+
+/// A certificate that can be used.
+fn any_certificate() -> CertificateSource {
+    let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dotnet/pem");
+    CertificateSource::pem(format!("{pem}/p256.crt"), format!("{pem}/p256.pkcs8.key"))
+}
 
 fn run(case: &Case) -> Outcome {
     if speaks_of_older_versions(&case.since) {
@@ -67,20 +90,19 @@ fn run(case: &Case) -> Outcome {
         "http-ports" => sources::http_ports(case).into(),
         "urls-source" => sources::urls_source(case).into(),
         "precedence" => kestrel::precedence(case),
-        "config" => kestrel::config(case),
+        "config" => config::config(case),
         "code" => code::code(case),
         "loader" => code::loader(case),
         "host-filter" => front::host_filter(case).into(),
         "forwarded" => front::forwarded(case).into(),
-        #[cfg(feature = "tls")]
         "store-match" => certificates::store_match(case).into(),
-        #[cfg(feature = "tls")]
         "dev-cert" => certificates::dev_cert(case).into(),
-        #[cfg(not(feature = "tls"))]
-        "store-match" | "dev-cert" => Outcome::Skipped("it is about certificates, and the feature tls is off"),
-        "sni" | "sni-options" | "tls" | "dev-cert-profile" | "dev-certs-tool" | "https-redirect" | "hsts" => {
-            Outcome::Skipped("it is about TLS, which is not served yet")
-        }
+        "sni" => tls::sni(case),
+        "sni-options" => tls::sni_options(case),
+        "tls" => tls::tls(case),
+        "https-redirect" => https::redirect(case).into(),
+        "hsts" => https::hsts(case).into(),
+        "dev-cert-profile" | "dev-certs-tool" => Outcome::Skipped("it is about TLS, which is not served yet"),
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),

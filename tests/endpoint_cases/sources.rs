@@ -4,6 +4,7 @@ use crate::{Case, logs, same, texts};
 use serde_json::Value;
 use stannel::{Configuration, ConfigurationBuilder, ConfigurationError};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The cases' names of what can be wrong with a source.
 fn name(error: &ConfigurationError) -> &'static str {
@@ -88,12 +89,22 @@ pub(crate) fn default_sources(
 ) -> Result<Configuration, ConfigurationError> {
     // No file of this folder counts.
     let empty = tempfile::tempdir().expect("a folder");
+    sources_in(empty.path(), environment, arguments, files)
+}
+
+/// The same with this content root.
+pub(crate) fn sources_in(
+    root: &Path,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    files: &[Value],
+) -> Result<Configuration, ConfigurationError> {
     let mut builder: ConfigurationBuilder = Configuration::builder()
-        .set_base_path(empty.path())
+        .set_base_path(root)
         .set_environment(environment)
         .add_default_sources(arguments)?;
     for (index, file) in files.iter().enumerate() {
-        let path = empty.path().join(format!("{index}.json"));
+        let path = root.join(format!("{index}.json"));
         std::fs::write(&path, file.to_string()).expect("a file");
         builder = builder.add_json_file_above_others(path);
     }

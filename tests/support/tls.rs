@@ -8,12 +8,14 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
 };
 use stannel::tls::TlsEndpoint;
 use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A client that has no roots: it believes everybody and remembers what it was shown.
 #[derive(Debug)]
@@ -155,3 +157,37 @@ impl Peer {
         matches!(self.tls.reader().read(&mut [0]), Ok(0))
     }
 }
+
+/// A session over a socket, whose plaintext is read and written like a stream's.
+pub(crate) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Connects and shakes hands.
+pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &'static str) -> Result<Stream, Error> {
+    let mut peer = Peer::new(config, name).tls;
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    while peer.is_handshaking() {
+        if let Err(error) = peer.complete_io(&mut socket) {
+            // What rustls says is in there.
+            return Err(match error.downcast::<Error>() {
+                Ok(error) => error,
+                Err(error) => Error::General(error.to_string()),
+            });
+        }
+    }
+    Ok(StreamOwned::new(peer, socket))
+}
+
+/// The answer to one request, up to the end of the connection, which has to be announced.
+pub(crate) fn ask(mut stream: Stream, target: &str) -> String {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an announced end");
+    answer
+}
+
+/// Longer than anything takes on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);

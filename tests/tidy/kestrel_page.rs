@@ -64,7 +64,7 @@ impl Declared {
             if depth == 0 && matches!(word, "}" | ";") {
                 return;
             }
-            if depth == 1 && matches!(before, "{" | "," | "fn" | "}") {
+            if depth == 1 && matches!(before, "{" | "," | "fn" | "}" | "]") {
                 self.names.insert(word.to_owned());
             }
             before = word;
@@ -160,7 +160,7 @@ fn declarations_are_found() {
     let mut declared = Declared::default();
     declared.read(
         "pub struct A { pub b: u8, c: u8 } impl A { pub const fn d() {} pub(crate) fn e() {} fn f() {} }\n\
-         pub enum G { H, I(u8), J { k: u8 } } pub trait L { fn m(&self) { let n = 1; } }\n\
+         pub enum G { #[default] H, I(u8), J { k: u8 } } pub trait L { fn m(&self) { let n = 1; } }\n\
          #[cfg(test)] mod tests { pub fn o() {} }",
     );
     for name in ["A", "b", "d", "G", "H", "I", "J", "L", "m"] {
