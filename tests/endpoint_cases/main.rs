@@ -6,9 +6,9 @@ mod binding;
 mod certificates;
 mod code;
 mod config;
-mod files;
 #[cfg(feature = "dev-cert")]
 mod development;
+mod files;
 mod front;
 mod https;
 mod kestrel;
