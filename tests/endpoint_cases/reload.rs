@@ -1,15 +1,16 @@
 //! A running server and a changed configuration.
 
-use crate::client::PATIENCE;
-use crate::making::make;
+use crate::making::{Home, make};
 use crate::ports::free_ports;
 use crate::support::{Following, hello};
-use crate::tls_client::{Trusting, connect};
+use crate::tls_client::{Stream, Trusting, connect};
 use crate::{Case, Outcome, same, texts};
 use serde_json::{Value, json};
+use stannel::Configuration;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,19 +59,28 @@ fn numbers(value: &Value) -> Vec<u64> {
 pub(crate) fn reload(case: &Case) -> Outcome {
     let (input, expect) = (&case.input, &case.expect);
     let folder = tempfile::tempdir().expect("a folder");
-    for section in [&input["old"], &input["new"]] {
-        write_certificates(section, folder.path());
-    }
+    write_certificates(folder.path(), &input["old"]);
+    write_certificates(folder.path(), &input["new"]);
+    let home = Home::new();
+    home.store_development();
     let reals = free_ports::<6>();
     let ports = Ports((5000..).zip(reals).collect());
     let _taken = input["port_in_use"]
         .as_u64()
         .map(|port| TcpListener::bind(("::", ports.real(port))));
     let rerun: Arc<Mutex<Vec<String>>> = Arc::default();
-    let server = Following::start_in(
+    fs::write(folder.path().join("appsettings.json"), ports.text(&input["old"])).expect("a file");
+    let builder = Configuration::builder().set_base_path(folder.path());
+    let configuration = builder
+        .add_optional_json_file("appsettings.json")
+        .build()
+        .expect("JSON");
+    let certificates = folder.path().to_owned();
+    let server = Following::follow(
         folder,
-        &ports.text(&input["old"]),
+        &configuration,
         |options| {
+            options.certificate_stores = Some(home.stores());
             let follows = input["reload_on_change"].as_bool() != Some(false);
             for made in input["code"].as_array().into_iter().flatten() {
                 let port = made.as_u64().or_else(|| made[1].as_u64()).or_else(|| {
@@ -89,24 +99,26 @@ pub(crate) fn reload(case: &Case) -> Outcome {
         hello,
     );
     rerun.lock().unwrap().clear();
-    let kept: Vec<(u64, Box<dyn Stream>)> = numbers(&expect["kept"])
+    let kept: Vec<(u64, Client)> = numbers(&expect["kept"])
         .into_iter()
-        .map(|port| (port, connect_to(&server, ports.real(port))))
+        .map(|port| (port, Client::connect(ports.real(port), is_https(&input["old"], port))))
         .collect();
-    let changed = input["file_changed"].as_str().or(input["file_deleted"].as_str());
-    if let Some(name) = changed {
-        match input["file_changed"].is_string() {
-            true => write_certificates(&input["new"], server.folder()),
-            false => std::fs::remove_file(server.folder().join(name)).expect("it was there"),
-        }
-    } else {
+    if let Some(file) = input["file_changed"].as_str() {
+        write_certificate(&certificates, node_of(&input["new"], file).expect("it is named"));
+    }
+    if let Some(file) = input["file_deleted"].as_str() {
+        fs::remove_file(certificates.join(file)).expect("it is there");
+    }
+    // A running server sees for itself that such a file has changed.
+    let is_asked = input.get("file_changed").or(input.get("file_deleted")).is_none();
+    if is_asked {
         server.write(&ports.text(&input["new"]));
     }
     if input["reload_on_change"].as_bool() == Some(false) {
         let outcome = server.nothing_within(Duration::from_secs(1));
         return check_kept(kept).and_then(|()| same("outcome", &outcome, &None)).into();
     }
-    if changed.is_none() {
+    if is_asked {
         server.handle().reload();
     }
     let outcome = server.outcome();
@@ -119,11 +131,8 @@ pub(crate) fn reload(case: &Case) -> Outcome {
             }
         }
         if expect.get("certificate_swapped").is_some() {
-            same(
-                "certificate_swapped",
-                &ports.of(&outcome.renewed),
-                &numbers(&expect["certificate_swapped"]),
-            )?;
+            let expected = numbers(&expect["certificate_swapped"]);
+            same("certificate_swapped", &ports.of(&outcome.renewed), &expected)?;
         }
         if expect["critical_logged"].as_bool() == Some(true) {
             same("told", &(!outcome.failed.is_empty() || outcome.error.is_some()), &true)?;
@@ -140,51 +149,90 @@ pub(crate) fn reload(case: &Case) -> Outcome {
     check().into()
 }
 
-/// A connection, whatever is below.
-trait Stream: Read + Write {}
-
-impl<S: Read + Write> Stream for S {}
-
-fn connect_to(server: &Following, port: u16) -> Box<dyn Stream> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let addresses = server.handle().addresses();
-    let mut urls = addresses.iter().map(ToString::to_string);
-    let url = urls.find(|url| url.ends_with(&format!(":{port}")));
-    if url.expect("it is served").starts_with("https") {
-        let config = Arc::new(Trusting::new().config(rustls::ALL_VERSIONS));
-        return Box::new(connect(address, &config, "site.test").expect("a handshake"));
-    }
-    let stream = TcpStream::connect(address).expect("it is served");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    Box::new(stream)
+/// A connection that was there before.
+enum Client {
+    Plain(TcpStream),
+    Tls(Box<Stream>),
 }
 
-/// New certificates in all files that certificate nodes name.
-fn write_certificates(node: &Value, folder: &Path) {
-    let made = || make("site.test");
-    if let Some(name) = node["Path"].as_str() {
-        let (path, made) = (folder.join(name), made());
-        let written = match node["KeyPath"].as_str() {
-            Some(key) => std::fs::write(path, made.certificate.pem())
-                .and_then(|()| std::fs::write(folder.join(key), made.key.serialize_pem())),
-            None => std::fs::write(path, made.pfx(node["Password"].as_str())),
+impl Client {
+    fn connect(port: u16, is_https: bool) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if is_https {
+            let config = Arc::new(Trusting::new().config(rustls::ALL_VERSIONS));
+            Self::Tls(Box::new(connect(address, &config, "kept.test").expect("a handshake")))
+        } else {
+            let stream = TcpStream::connect(address).expect("it is served");
+            stream
+                .set_read_timeout(Some(Duration::from_secs(60)))
+                .expect("a timeout");
+            Self::Plain(stream)
+        }
+    }
+
+    /// The first byte of an answer.
+    fn ask(&mut self) -> std::io::Result<()> {
+        let stream: &mut dyn ReadWrite = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream,
         };
-        written.expect("a folder to write to");
-    }
-    for child in node.as_object().into_iter().flatten().map(|(_, child)| child) {
-        write_certificates(child, folder);
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")?;
+        stream.read_exact(&mut [0])
     }
 }
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
 
 /// Connections that were there before are served.
-fn check_kept(kept: Vec<(u64, Box<dyn Stream>)>) -> Result<(), String> {
-    for (port, mut stream) in kept {
-        let mut byte = [0];
-        let mut ask = || {
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")?;
-            stream.read_exact(&mut byte)
-        };
-        ask().map_err(|error| format!("the connection on {port} is not kept: {error}"))?;
+fn check_kept(kept: Vec<(u64, Client)>) -> Result<(), String> {
+    for (port, mut client) in kept {
+        client
+            .ask()
+            .map_err(|error| format!("the connection on {port} is not kept: {error}"))?;
     }
     Ok(())
+}
+
+/// Whether the endpoint on that port is served over TLS.
+fn is_https(section: &Value, port: u64) -> bool {
+    let end = format!(":{port}");
+    let text = section.to_string();
+    text.split('"')
+        .any(|url| url.starts_with("https://") && url.ends_with(&end))
+}
+
+/// Writes each certificate that is named below, unless it is there; a later section may have its password wrong.
+fn write_certificates(folder: &Path, node: &Value) {
+    for value in node.as_object().into_iter().flat_map(|node| node.values()) {
+        write_certificates(folder, value);
+    }
+    if let Some(path) = node["Path"].as_str()
+        && !folder.join(path).exists()
+    {
+        write_certificate(folder, node);
+    }
+}
+
+/// Writes the files of a node: a PFX, or a certificate and its key.
+fn write_certificate(folder: &Path, node: &Value) {
+    let (made, password) = (make("reload.test"), node["Password"].as_str());
+    let path = folder.join(node["Path"].as_str().expect("a path"));
+    let Some(key) = node["KeyPath"].as_str() else {
+        return fs::write(path, made.pfx(password)).expect("a file");
+    };
+    fs::write(path, made.certificate.pem()).expect("a file");
+    let key_text = match password {
+        Some(password) => made.encrypted_key(password),
+        None => made.key.serialize_pem(),
+    };
+    fs::write(folder.join(key), key_text).expect("a file");
+}
+
+/// The node that names a file.
+fn node_of<'a>(node: &'a Value, file: &str) -> Option<&'a Value> {
+    if node["Path"].as_str() == Some(file) {
+        return Some(node);
+    }
+    node.as_object()?.values().find_map(|node| node_of(node, file))
 }
