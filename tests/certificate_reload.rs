@@ -483,6 +483,10 @@ fn roots_for_client_certificates_are_taken_up() {
     let begin = "cannot take up the changed roots for client certificates of https://127.0.0.1:0 (from code): ";
     assert!(error.starts_with(begin) && error.contains("roots.pem"), "{error}");
     assert_eq!(clients.each_ref().map(is_served), [true, false]);
+    // Nor does a reload take away what is in force.
+    server.handle().reload();
+    assert_eq!(server.outcome(), stannel::ReloadOutcome::default());
+    assert_eq!(clients.each_ref().map(is_served), [true, false]);
     put(&roots, second.certificate.pem());
     wait_for_swap(&server);
     // No session of the first one's is taken up.

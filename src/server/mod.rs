@@ -404,12 +404,13 @@ impl ServerHandle {
     }
 
     /// Reads the configuration anew, as SIGHUP does, and returns at once;
-    /// [`Observer::reloaded`](crate::Observer::reloaded) hears what came of it. A server that stops, or has no
-    /// configuration, does nothing.
+    /// [`Observer::reloaded`](crate::Observer::reloaded) hears what came of it. A server that stops, or has neither
+    /// configuration nor HTTPS, does nothing.
     ///
     /// Endpoints of the section `Kestrel:Endpoints` that are not changed keep their sockets and connections. Those that are
     /// gone or changed accept no more, close what is idle and let the rest end for five seconds; a changed one on the same
-    /// address keeps its socket. Limits count for new connections. A configuration that cannot be understood changes
+    /// address keeps its socket. Certificates, from files and stores, are loaded anew for all endpoints, and shown from the
+    /// next handshake on; one that cannot be loaded any more stays as it is. Limits count for new connections. A configuration that cannot be understood changes
     /// nothing.
     pub fn reload(&self) {
         self.inner.stop.reload();
