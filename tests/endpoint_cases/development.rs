@@ -26,11 +26,10 @@ pub(crate) fn profile(case: &Case) -> Result<(), String> {
         Some(5) if field == "key_identifiers" => exported(&home),
         Some(version) => older(version)?,
     };
-    let found = if field == "store_file" {
-        store_file(&home)
-    } else {
-        facts(&certificate, field)?
-    };
+    if field == "store_file" {
+        return store_file(&home, &case.expect);
+    }
+    let found = facts(&certificate, field)?;
     for (key, expected) in members(&case.expect) {
         same(key, &found[key], expected)?;
     }
@@ -45,16 +44,30 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .map(|(key, value)| (key.as_str(), value))
 }
 
-fn store_file(home: &Home) -> Value {
-    let path = format!("~/{STORES}/my/{}.pfx", home.thumbprint());
-    let file = home.at(&path[2..]);
-    // Without a password, and one of no bytes at that: the empty one would be tried second.
-    let opens = stannel::Certificate::from_pfx_file(&file, None).is_ok();
-    json!({
-        "path": path.replace(&home.thumbprint(), "{THUMBPRINT}"),
-        "password": if opens { Value::Null } else { json!("some") },
-        "mode": format!("{:04o}", mode(&file)),
-    })
+/// The file is where the case has it, opens with the password that the case has, and nobody else may read it.
+fn store_file(home: &Home, expect: &Value) -> Result<(), String> {
+    let thumbprint = home.thumbprint();
+    let mut path = expect["path"].as_str().unwrap_or_default().to_owned();
+    if let (Some(start), Some(end)) = (path.find('{'), path.rfind('}')) {
+        path.replace_range(start..=end, &thumbprint);
+    }
+    let path = home.at(path.trim_start_matches("$HOME/").trim_start_matches("~/"));
+    let certificate = stannel::Certificate::from_pfx_file(&path, expect["password"].as_str());
+    let certificate = certificate.map_err(|error| error.to_string())?;
+    same("thumbprint", &certificate.leaf().thumbprint(), &&*thumbprint)?;
+    same(
+        "mode",
+        &octal(mode(&path)),
+        &expect["mode"].as_str().map_or(octal(0o600), with_four_digits),
+    )
+}
+
+fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+fn with_four_digits(mode: &str) -> String {
+    format!("{mode:0>4}")
 }
 
 /// What the certificate says in a field, under the names that the cases use.
@@ -232,10 +245,15 @@ pub(crate) fn tool(case: &Case) -> Result<(), String> {
             "created" => json!(after.difference(&before).next().is_some()),
             "removed" => json!(before.difference(&after).next().is_some()),
             "stdout" => json!(ended.out.trim_end()),
-            "mode" => json!(format!("{:04o}", mode(&written(&home)?))),
+            "stderr" => json!(ended.err.trim_end()),
+            "mode" => {
+                let expected = expected.as_str().map(with_four_digits);
+                same(key, &Some(octal(mode(&written(&home)?))), &expected)?;
+                continue;
+            }
             "files" => {
                 for file in expected.as_array().into_iter().flatten() {
-                    check_file(&home, file.as_str().unwrap_or_default())?;
+                    check_file(&home, file.as_str().unwrap_or_default(), password(&arguments))?;
                 }
                 continue;
             }
@@ -289,6 +307,12 @@ fn home(case: &Case) -> Result<Home, String> {
         let folder = home.at(TRUST);
         home.set("SSL_CERT_DIR", folder);
     }
+    if has("exists already") {
+        fs::write(home.at("dc.pfx"), "something else").unwrap();
+    }
+    if has("browser database") {
+        fs::create_dir_all(home.at(".pki/nssdb")).unwrap();
+    }
     if has("f.pfx") && !has("missing") && !has("absent") {
         if has("another password") {
             home.done(&["https", "-ep", "f.pfx", "-p", "another"]);
@@ -332,6 +356,13 @@ fn fields(ended: &Ended) -> Result<Value, String> {
     }
 }
 
+/// What stands behind `-p`; nothing is the empty password.
+fn password(arguments: &[String]) -> &str {
+    let is_name = |it: &&String| *it == "-p" || *it == "--password";
+    let behind = arguments.iter().skip_while(|it| !is_name(it)).nth(1);
+    behind.map(String::as_str).unwrap_or_default()
+}
+
 /// The file that was exported.
 fn written(home: &Home) -> Result<PathBuf, String> {
     let mut names = files(&home.at("")).into_iter().filter(|name| name.starts_with("dc"));
@@ -342,7 +373,7 @@ fn written(home: &Home) -> Result<PathBuf, String> {
 }
 
 /// `/tmp/dc.cer (certificate only)`: the file, and what is to be in it.
-fn check_file(home: &Home, expected: &str) -> Result<(), String> {
+fn check_file(home: &Home, expected: &str, password: &str) -> Result<(), String> {
     if let Some(what) = expected.strip_prefix("trust folder: ") {
         let names = files(&home.at(TRUST));
         let is_link = |name: &String| home.at(TRUST).join(name).is_symlink();
@@ -355,16 +386,17 @@ fn check_file(home: &Home, expected: &str) -> Result<(), String> {
     let text = String::from_utf8_lossy(&bytes);
     let own = home.thumbprint();
     let is_certificate = || X509Certificate::read_all(&path).is_ok_and(|all| all[0].thumbprint() == own);
-    let opens = |password| {
-        stannel::Certificate::from_pfx_file(&path, Some(password)).is_ok_and(|it| it.leaf().thumbprint() == own)
+    let opens = || {
+        let certificate = stannel::Certificate::from_pfx_file(&path, Some(password));
+        certificate.is_ok_and(|it| it.leaf().thumbprint() == own)
     };
     let is_right = match what.trim_end_matches(')') {
-        "" | "certificate only" if text.contains("-----BEGIN ") => !text.contains("PRIVATE KEY") && is_certificate(),
-        "" | "certificate only" => is_certificate(),
+        what if what.is_empty() || what.starts_with("certificate only") => {
+            !text.contains("PRIVATE KEY") && is_certificate()
+        }
         "PKCS#8, not encrypted" => text.starts_with("-----BEGIN PRIVATE KEY-----\n"),
         what if what.starts_with("PKCS#8, encrypted") => text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
-        "PKCS#12 with key, empty password" => opens(""),
-        what if what.starts_with("PKCS#12") => ["secret", "x", "pw", "geheim-1"].into_iter().any(opens),
+        what if what.starts_with("PKCS#12") => opens(),
         what => return Err(format!("unknown content {what:?}")),
     };
     match is_right {
