@@ -84,7 +84,7 @@ fn run(case: &Case) -> Outcome {
         #[cfg(not(feature = "tls"))]
         "store-match" | "dev-cert" => Outcome::Skipped("it is about certificates, and the feature tls is off"),
         #[cfg(feature = "dev-cert")]
-        "dev-cert-profile" => development::profile(case).into(),
+        "dev-cert-profile" => development::profile(case),
         #[cfg(feature = "dev-cert")]
         "dev-certs-tool" => development::tool(case).into(),
         #[cfg(not(feature = "dev-cert"))]
