@@ -311,6 +311,7 @@
 //! | `aws-lc-rs` | yes | aws-lc-rs as the cryptography below rustls; wins where both are on |
 //! | `ring` | no | ring as the cryptography; cannot sign with P-521 |
 //! | `pfx` | yes | PFX files, and with them .NET's certificate stores |
+//! | `dev-cert` | yes | `stannel dev-certs`: makes development certificates and has the machine trust them |
 //! | `signals` | yes | [`ServerOptions::handle_signals`] works: SIGTERM and SIGINT stop the server, SIGHUP makes it reload |
 //! | `systemd` | yes | sockets of systemd's, and news for it |
 //!

@@ -349,8 +349,11 @@ impl ListenOptions {
 
     /// Takes the default certificate that is configured if it serves HTTPS and has none.
     pub(crate) fn set_default_certificate(&mut self, fallback: &Fallback) {
-        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback) {
-            https.server_certificate.get_or_insert_with(|| source.clone());
+        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback)
+            && self.takes_default_certificate
+            && https.lacks_certificate()
+        {
+            https.server_certificate = Some(source.clone());
         }
     }
 
@@ -359,7 +362,8 @@ impl ListenOptions {
         let EndpointSource::Configuration { name, .. } = &self.source else {
             return;
         };
-        let lacks_certificate = self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
+        let lacks_certificate =
+            self.takes_default_certificate && self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
         self.configured = Some(Arc::new(Configured {
             name: name.to_lowercase(),
             keys,
