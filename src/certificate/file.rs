@@ -2,6 +2,7 @@
 
 use super::CertificateError;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -36,6 +37,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
         });
     }
     Ok(bytes)
+}
+
+/// What a file holds, as far as it has to be compared.
+pub(crate) fn content(path: &Path) -> Result<u64, CertificateError> {
+    let mut hasher = DefaultHasher::new();
+    read(path)?.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 /// A path as messages have it.

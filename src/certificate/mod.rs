@@ -41,6 +41,9 @@ pub use store::{CertificateStore, CertificateStores, StoredCertificate};
 pub use subject::Subject;
 pub use x509::X509Certificate;
 
+pub(crate) use file::content;
+pub(crate) use x509::date;
+
 use file::Form;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;

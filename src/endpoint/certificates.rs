@@ -3,10 +3,11 @@
 use super::error::EndpointError;
 use super::https::{CertificateSource, ClientCertificateRoots};
 use super::listen::{EndpointSource, ListenOptions};
+use super::material::Material;
 use super::options::ServerOptions;
 use crate::certificate::{Certificate, CertificateError, CertificateStores};
-use crate::configuration::{ConfigurationError, Fallback, Section, certificate_node};
-use crate::tls::{TlsCertificates, TlsEndpoint, warnings};
+use crate::configuration::{ConfigurationError, Fallback, Fingerprint, Section, certificate_node};
+use crate::tls::{Roots, TlsCertificates, TlsEndpoint, read_roots, warnings};
 use log::{debug, error};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,11 @@ pub(super) struct Certificates {
     /// What is served already: a source that cannot be loaded any more keeps what it gave.
     served: Vec<(CertificateSource, Certificate)>,
     loaded: Vec<(CertificateSource, Result<Certificate, CertificateError>)>,
+    /// The same of roots.
+    served_roots: Vec<(ClientCertificateRoots, Roots)>,
+    loaded_roots: Vec<(ClientCertificateRoots, Roots)>,
+    /// How the files of all that was loaded were right before.
+    read: Vec<(Material, Fingerprint)>,
 }
 
 impl Certificates {
@@ -29,12 +35,16 @@ impl Certificates {
         now: SystemTime,
         served: &[&ListenOptions],
     ) -> Result<Self, ConfigurationError> {
-        let stores = options.certificate_stores.clone();
+        let served_certificates = served.iter().filter_map(|endpoint| endpoint.certificates());
+        let served_roots = served_certificates.flat_map(|certificates| &certificates.roots);
         let mut certificates = Self {
-            stores: stores.unwrap_or_else(CertificateStores::from_environment),
+            stores: options.stores(),
             now,
             served: served.iter().flat_map(|endpoint| loaded(endpoint)).collect(),
             loaded: Vec::new(),
+            served_roots: served_roots.cloned().collect(),
+            loaded_roots: Vec::new(),
+            read: Vec::new(),
         };
         if let Some(kestrel) = options.kestrel_section() {
             certificates.load_default(kestrel)?;
@@ -88,6 +98,10 @@ impl Certificates {
             let loaded = source.map(|source| self.load_for(endpoint, Some(&sni.pattern), source));
             given.by_pattern.push(loaded.transpose()?);
         }
+        let name = endpoint.name(None);
+        given
+            .read_roots(&name, https, |roots| self.load_roots(roots))
+            .map_err(EndpointError::Tls)?;
         if let (Some(https), Some(source)) = (endpoint.https_mut(), found) {
             https.server_certificate = Some(source);
         }
@@ -134,8 +148,7 @@ impl Certificates {
         source: &CertificateSource,
     ) -> Result<Certificate, EndpointError> {
         self.load(source).map_err(|error| {
-            let (kestrel, name) = (endpoint.kestrel_section(), configured_name(endpoint));
-            let place = place(kestrel, name, pattern, source, Some(&error));
+            let place = endpoint.place(pattern, source, Some(&error));
             EndpointError::Certificate {
                 endpoint: endpoint.name(pattern),
                 place: place.unwrap_or_else(|| format!("{source}, in code")),
@@ -148,6 +161,7 @@ impl Certificates {
         if let Some((_, loaded)) = self.loaded.iter().find(|(other, _)| other == source) {
             return loaded.clone();
         }
+        self.note_read(Material::Certificate(source.clone()));
         let mut loaded = Certificate::load(source, &self.stores, self.now);
         if let Err(reason) = &loaded {
             let before = self.served.iter().find(|(other, _)| other == source);
@@ -160,6 +174,34 @@ impl Certificates {
         }
         self.loaded.push((source.clone(), loaded.clone()));
         loaded
+    }
+
+    fn load_roots(&mut self, source: &ClientCertificateRoots) -> Result<Roots, CertificateError> {
+        let is_wanted = |(other, _): &&(ClientCertificateRoots, Roots)| other == source;
+        if let Some((_, loaded)) = self.loaded_roots.iter().find(is_wanted) {
+            return Ok(loaded.clone());
+        }
+        self.note_read(Material::Roots(source.clone()));
+        let loaded = read_roots(source, &self.stores).or_else(|reason| {
+            let Some((_, before)) = self.served_roots.iter().find(is_wanted) else {
+                return Err(reason);
+            };
+            error!(target: "stannel", "{reason}\nthe roots for client certificates that were loaded before stay");
+            Ok(before.clone())
+        })?;
+        self.loaded_roots.push((source.clone(), loaded.clone()));
+        Ok(loaded)
+    }
+
+    /// Before it is read: what is written meanwhile is a change.
+    fn note_read(&mut self, material: Material) {
+        let fingerprint = material.fingerprint();
+        self.read.push((material, fingerprint));
+    }
+
+    /// Everything that was read, with how its files were right before.
+    pub(super) fn into_read(self) -> Vec<(Material, Fingerprint)> {
+        self.read
     }
 }
 
@@ -295,19 +337,62 @@ impl fmt::Display for CertificateUse<'_> {
 impl ListenOptions {
     /// The certificates that the plan loaded for it.
     pub(super) fn certificate_uses(&self) -> Vec<CertificateUse<'_>> {
+        let sources = self.sources().into_iter();
+        sources
+            .map(|(pattern, source)| CertificateUse {
+                source,
+                place: self.place(pattern, source, None),
+            })
+            .collect()
+    }
+
+    /// Where the configuration names one of its sources.
+    fn place(
+        &self,
+        pattern: Option<&str>,
+        source: &CertificateSource,
+        error: Option<&CertificateError>,
+    ) -> Option<String> {
+        place(self.kestrel_section(), configured_name(self), pattern, source, error)
+    }
+
+    /// Where its certificates come from: its own, and those of host names.
+    pub(super) fn sources(&self) -> Vec<(Option<&str>, &CertificateSource)> {
         let Some(https) = self.https() else { return Vec::new() };
         let own = https.server_certificate.iter().map(|source| (None, source));
         let of_sni = https
             .sni
             .iter()
             .filter_map(|sni| Some((Some(&*sni.pattern), sni.certificate.as_ref()?)));
-        own.chain(of_sni)
-            .map(|(pattern, source)| {
-                let (kestrel, name) = (self.kestrel_section(), configured_name(self));
-                let place = place(kestrel, name, pattern, source, None);
-                CertificateUse { source, place }
-            })
-            .collect()
+        own.chain(of_sni).collect()
+    }
+
+    /// What is to be told of a material of its that has changed and cannot be used, with what stays.
+    pub(crate) fn refusal(&self, material: &Material, error: &CertificateError) -> Option<String> {
+        let certificates = self.certificates()?;
+        let source = match material {
+            Material::Certificate(source) => source,
+            Material::Roots(roots) => {
+                certificates.roots_of(roots)?;
+                let name = self.name(None);
+                return Some(format!(
+                    "cannot take up the changed roots for client certificates of {name}: {error}; those that were loaded \
+                     before stay until the file is mended"
+                ));
+            }
+        };
+        let loaded = loaded(self);
+        let (_, stays) = loaded.iter().find(|(other, _)| other == source)?;
+        let mut sources = self.sources().into_iter();
+        let (pattern, _) = sources.find(|(_, other)| *other == source)?;
+        let place = self.place(pattern, source, Some(error));
+        let place = place.unwrap_or_else(|| format!("{source}, in code"));
+        let (name, leaf) = (self.name(pattern), stays.leaf());
+        Some(format!(
+            "cannot take up the changed certificate of {name} ({place}): {error}; {} ({}) stays until the files are mended",
+            leaf.subject(),
+            leaf.thumbprint()
+        ))
     }
 
     /// The files that its HTTPS options are read from: certificates, keys, roots of client certificates. In an

@@ -211,6 +211,16 @@ pub enum ClientCertificateRoots {
     System,
 }
 
+/// As a message names it.
+impl fmt::Display for ClientCertificateRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::System => f.write_str("the machine"),
+        }
+    }
+}
+
 /// Where a certificate comes from.
 ///
 /// ```

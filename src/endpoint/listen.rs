@@ -317,8 +317,18 @@ impl ListenOptions {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn set_certificates(&mut self, certificates: TlsCertificates) {
+    pub(crate) fn set_certificates(&mut self, certificates: TlsCertificates) {
         self.certificates = Some(Arc::new(certificates));
+    }
+
+    /// Has its certificate come from where a newer plan has it from, and messages name the places of that.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_origins(&mut self, newer: &Self) {
+        if let (Some(https), Some(newer)) = (&mut self.https, &newer.https) {
+            https.server_certificate.clone_from(&newer.server_certificate);
+        }
+        self.source.clone_from(&newer.source);
+        self.defaults.section.clone_from(&newer.defaults.section);
     }
 
     pub(crate) fn https_mut(&mut self) -> Option<&mut HttpsOptions> {

@@ -14,8 +14,11 @@ mod endpoints;
 mod listener;
 mod planning;
 mod reload;
+#[cfg(feature = "tls")]
+mod renewal;
 #[cfg(feature = "systemd")]
 mod service;
+mod settling;
 mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
@@ -35,6 +38,7 @@ use crate::tls::Tickets;
 use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
 use reload::{Follower, Served};
+use settling::Settling;
 use shutdown::{Control, OnEvent, Stage};
 use std::fmt;
 use std::io;
@@ -133,6 +137,8 @@ impl Server {
                 options: options.clone(),
                 address: bound.address,
                 unix_path: bound.unix_path,
+                #[cfg(feature = "tls")]
+                tls: bound.transport.tls,
             });
         }
         let control = Control::new(&parts).map_err(BindError::EventLoop)?;
@@ -148,27 +154,31 @@ impl Server {
                 endpoints: Arc::clone(&endpoints),
             }),
         };
+        let read = options.followed_configuration();
+        let read = read.map(|configuration| configuration.read_fingerprint().clone());
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "there are no files to follow"))]
+        let mut follower = Follower {
+            served,
+            tickets,
+            workers: parts.iter().map(WorkerParts::commands).collect(),
+            watch: Watch::new(options.observer.clone()),
+            follows_changes: plan.follows_changes(),
+            settling: Settling::new(read.unwrap_or_default()),
+            #[cfg(feature = "tls")]
+            files: Vec::new(),
+            options,
+            endpoints,
+        };
+        #[cfg(feature = "tls")]
+        follower.follow_files(plan.read());
         Ok(BoundServer {
             factory,
-            addresses: endpoints.addresses(),
+            addresses: follower.endpoints.addresses(),
             control,
             #[cfg(feature = "signals")]
             signals,
             handle,
-            follower: Follower {
-                served,
-                tickets,
-                workers: parts.iter().map(WorkerParts::commands).collect(),
-                endpoints,
-                watch: Watch::new(options.observer.clone()),
-                follows_changes: plan.follows_changes(),
-                read: options
-                    .followed_configuration()
-                    .map(|configuration| configuration.read_fingerprint().clone())
-                    .unwrap_or_default(),
-                changed: None,
-                options,
-            },
+            follower,
             parts,
         })
     }

@@ -1,9 +1,10 @@
 //! Whether a client's certificate is good enough.
 
+use super::certificates::Roots;
 use super::hooks::ClientCertificateValidation;
 use crate::certificate::provider::provider;
 use crate::certificate::{CertificateError, CertificateStores, X509Certificate};
-use crate::endpoint::{ClientCertificateMode, ClientCertificateRoots};
+use crate::endpoint::{ClientCertificateMode, ClientCertificateRoots, HttpsOptions, SniOptions};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -114,11 +115,31 @@ pub(crate) fn asks(mode: ClientCertificateMode) -> bool {
     )
 }
 
+/// The roots that clients of an endpoint are judged by.
+pub(crate) fn roots_in_use(https: &HttpsOptions) -> Vec<&ClientCertificateRoots> {
+    if https.sni.is_empty() {
+        let roots = https.client_certificate_roots.as_ref();
+        return roots
+            .filter(|_| asks(https.client_certificate_mode))
+            .into_iter()
+            .collect();
+    }
+    let of_pattern = |sni: &'_ SniOptions| asks(sni.client_certificate_mode.unwrap_or(https.client_certificate_mode));
+    let asking = https.sni.iter().filter(|sni| of_pattern(sni));
+    asking
+        .filter_map(|sni| {
+            sni.client_certificate_roots
+                .as_ref()
+                .or(https.client_certificate_roots.as_ref())
+        })
+        .collect()
+}
+
 /// Reads the roots. Their dates do not count: they are trusted because they were named.
 pub(crate) fn read_roots(
     roots: &ClientCertificateRoots,
     stores: &CertificateStores,
-) -> Result<Vec<X509Certificate>, CertificateError> {
+) -> Result<Roots, CertificateError> {
     let usable = |root: &X509Certificate| RootCertStore::empty().add(der(root));
     match roots {
         ClientCertificateRoots::File(path) => {
@@ -129,7 +150,7 @@ pub(crate) fn read_roots(
                     reason: format!("its certificate {} cannot be a root: {error}", root.subject()),
                 })?;
             }
-            Ok(roots)
+            Ok(roots.into())
         }
         ClientCertificateRoots::System => {
             // Intermediates may lie among them, and old certificates that rustls does not read.
@@ -141,7 +162,7 @@ pub(crate) fn read_roots(
                     reason: "it is empty; install ca-certificates, or set SSL_CERT_FILE".to_owned(),
                 });
             }
-            Ok(roots)
+            Ok(roots.into())
         }
     }
 }
@@ -366,9 +387,9 @@ mod tests {
         assert!(error.to_string().contains("install ca-certificates"), "{error}");
         let stores = stores.trusting(format!("{folder}/chain.pem"));
         let roots = read_roots(&ClientCertificateRoots::System, &stores).unwrap();
-        assert_eq!(roots, chain()[2..], "neither the leaf nor the intermediate");
+        assert_eq!(roots[..], chain()[2..], "neither the leaf nor the intermediate");
         let file = ClientCertificateRoots::File(format!("{folder}/chain.pem").into());
-        assert_eq!(read_roots(&file, &stores).unwrap(), chain(), "all that were named");
+        assert_eq!(read_roots(&file, &stores).unwrap()[..], chain(), "all that were named");
     }
 
     #[test]
