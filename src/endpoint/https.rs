@@ -134,7 +134,7 @@ impl Default for HttpsOptions {
 #[cfg(feature = "tls")]
 impl HttpsOptions {
     /// Accepts whatever certificate a client shows; Kestrel's `AllowAnyClientCertificate`. The handler sees it in
-    /// [`TlsInfo`](crate::tls). A client that shows none is refused if
+    /// [`TlsInfo`](crate::tls::TlsInfo). A client that shows none is refused if
     /// [`RequireCertificate`](ClientCertificateMode::RequireCertificate) says so.
     ///
     /// ```

@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn options_as_a_whole_are_all_there_is() {
         let mut options = options();
-        let text = r#"{ "Kestrel": { "Certificates": { "Default": { "Path": "absent.pfx" } } } }"#;
-        let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+        let default = Configuration::builder().set("Kestrel:Certificates:Default:Path", "absent.pfx");
+        let configuration = default.build().unwrap();
         options.configure(configuration.section("Kestrel"));
         let mut https = HttpsOptions::default();
         https.handshake_timeout = None;

@@ -17,9 +17,11 @@ use crate::endpoint::{
 use authority::{Authority, Days, Facts, Issued, Usage};
 use handshake::{Outcome, client, shake};
 use rustls::AlertDescription as Alert;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ProtocolVersion, SupportedProtocolVersion};
+use rustls::{ClientConfig, ProtocolVersion, SignatureScheme, SupportedProtocolVersion};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
@@ -356,6 +358,42 @@ fn client_certificates() {
             shake(&world.endpoint(&https), &client, "site.test").is_err(),
             "an expired root itself"
         );
+    }
+}
+
+/// Remembers which authorities a server names when it asks.
+#[derive(Debug, Default)]
+struct Hints(Mutex<Option<usize>>);
+
+impl ResolvesClientCert for Hints {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().unwrap() = Some(authorities.len());
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn nobody_learns_whom_the_server_trusts() {
+    let world = World::new();
+    let roots = roots_file(&[&Authority::new("clients").pem]);
+    for (mode, asked) in [
+        (ClientCertificateMode::NoCertificate, None),
+        (ClientCertificateMode::AllowCertificate, Some(0)),
+    ] {
+        let mut https = HttpsOptions::default();
+        https.client_certificate_mode = mode;
+        https.client_certificate_roots = Some(ClientCertificateRoots::File(roots.path().into()));
+        for version in [&TLS12, &TLS13] {
+            let hints = Arc::new(Hints::default());
+            let mut client = world.client(&[version]);
+            client.client_auth_cert_resolver = Arc::clone(&hints) as Arc<dyn ResolvesClientCert>;
+            assert!(shake(&world.endpoint(&https), &Arc::new(client), "site.test").is_ok());
+            assert_eq!(*hints.0.lock().unwrap(), asked, "{mode} {version:?}");
+        }
     }
 }
 
