@@ -1,11 +1,17 @@
 //! Configuration files that somebody or something has damaged: nothing panics, and nothing is bound that the text does
 //! not name.
 
-#![cfg(feature = "config")]
+#![cfg(all(feature = "config", feature = "pfx"))]
 
+#[path = "support/certificates.rs"]
+mod certificates;
+
+use certificates::{Home, make};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
-use stannel::{Binding, Configuration, EndpointSource, ListenOptions};
+use stannel::{Binding, Configuration, ConfigurationError, EndpointPlan, EndpointSource, ListenOptions};
+use std::fs;
+use std::path::Path;
 
 const WHOLE: &str = r#"{
   // What a service of some size has.
@@ -107,8 +113,24 @@ fn is_named(endpoint: &ListenOptions, text: &str) -> bool {
     }
 }
 
+/// What a server would listen on that has the files and the store of the undamaged text.
+fn plan(text: &str, root: &Path, home: &Home) -> Result<EndpointPlan, ConfigurationError> {
+    let builder = Configuration::builder()
+        .set_base_path(root)
+        .add_json_text("a.json", text);
+    let mut options = builder.build()?.server_options()?;
+    options.certificate_stores = Some(home.stores());
+    options.plan()
+}
+
 #[test]
 fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
+    let (root, home) = (tempfile::tempdir().unwrap(), Home::new());
+    let localhost = make("localhost");
+    home.store("localhost", &localhost);
+    home.trust(&[&localhost]);
+    fs::write(root.path().join("a.pem"), localhost.certificate.pem()).unwrap();
+    fs::write(root.path().join("a.key"), localhost.encrypted_key("x")).unwrap();
     let config = Config {
         cases: 400,
         failure_persistence: None,
@@ -121,11 +143,7 @@ fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
             let mut text: Vec<char> = WHOLE.chars().collect();
             damages.iter().for_each(|damage| apply(&mut text, damage));
             let text: String = text.into_iter().collect();
-            let configuration = Configuration::builder().add_json_text("a.json", text.as_str()).build();
-            let plan = configuration
-                .and_then(|configuration| configuration.server_options())
-                .and_then(|options| options.plan());
-            match plan {
+            match plan(&text, root.path(), &home) {
                 Ok(plan) => {
                     for endpoint in plan.endpoints() {
                         prop_assert!(is_named(endpoint, &text), "{endpoint} in {text}");
@@ -137,7 +155,6 @@ fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
             Ok(())
         })
         .unwrap();
-    let whole = Configuration::builder().add_json_text("a.json", WHOLE).build().unwrap();
-    let plan = whole.server_options().unwrap().plan().unwrap();
-    assert_eq!(plan.endpoints().len(), 6);
+    let whole = plan(WHOLE, root.path(), &home).unwrap();
+    assert_eq!(whole.endpoints().len(), 6);
 }
