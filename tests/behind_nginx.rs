@@ -2,15 +2,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/nginx.rs"]
+mod nginx;
 
 use client::{Client, wait_until};
+use nginx::Nginx;
 use stannel::middleware::StaticFiles;
 use stannel::{Exchange, Handler, Outcome, Request, Server, ServerOptions, StatusCode};
 use std::fs;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 /// Files, and `/echo`, which answers with the request's body.
 #[derive(Clone)]
@@ -31,54 +30,6 @@ impl Handler for Site {
     }
 }
 
-/// Debian keeps it where the search path of ordinary users does not lead.
-const PROGRAMS: [&str; 2] = ["nginx", "/usr/sbin/nginx"];
-
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start_nginx(folder: &Path, socket: &Path) -> Option<(Nginx, SocketAddr)> {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let configuration = format!(
-        "daemon off; master_process off; pid {folder}/pid; error_log stderr;\n\
-         events {{}}\n\
-         http {{\n\
-         access_log off; client_max_body_size 16m;\n\
-         client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;\n\
-         uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;\n\
-         upstream app {{ server unix:{socket}; keepalive 8; }}\n\
-         server {{ listen {address}; location / {{\n\
-         proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-         proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;\n\
-         }} }}\n\
-         }}\n",
-        folder = folder.display(),
-        socket = socket.display(),
-    );
-    let file = folder.join("nginx.conf");
-    fs::write(&file, configuration).unwrap();
-    let start = |program: &&str| {
-        let mut nginx = Command::new(program);
-        nginx.arg("-c").arg(&file).arg("-p").arg(folder);
-        nginx.stderr(Stdio::from(fs::File::create(folder.join("log")).unwrap()));
-        nginx.spawn().ok()
-    };
-    let mut nginx = Nginx(PROGRAMS.iter().find_map(start)?);
-    wait_until("nginx to listen", || {
-        if let Some(status) = nginx.0.try_wait().unwrap() {
-            panic!("{status}: {}", fs::read_to_string(folder.join("log")).unwrap());
-        }
-        TcpStream::connect(address).is_ok()
-    });
-    Some((nginx, address))
-}
-
 #[test]
 fn files_and_uploads_come_through() {
     let folder = tempfile::tempdir().unwrap();
@@ -96,9 +47,9 @@ fn files_and_uploads_come_through() {
     let handle = server.handle();
     let running = std::thread::spawn(move || server.run().unwrap());
 
-    let Some((nginx, address)) = start_nginx(folder.path(), &socket) else {
-        // Past the test harness, which shows what is printed only if a test fails.
-        let _ = writeln!(std::io::stdout().lock(), "skipped: there is no nginx here");
+    let upstream = format!("server unix:{}; keepalive 8;", socket.display());
+    let location = "proxy_pass http://app; proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;";
+    let Some((nginx, address)) = Nginx::start(folder.path(), &upstream, location) else {
         handle.shutdown();
         running.join().unwrap();
         return;

@@ -146,7 +146,10 @@ impl ServerOptions {
     /// # Errors
     /// Says what is wrong with the URL.
     pub fn listen_url(&mut self, url: &str) -> Result<&mut ListenOptions, UrlError> {
-        let (endpoint, _) = self.url_endpoint(url, EndpointSource::Code)?;
+        let (mut endpoint, is_https) = self.url_endpoint(url, EndpointSource::Code)?;
+        if is_https {
+            endpoint.place_tls();
+        }
         Ok(self.push(endpoint))
     }
 
@@ -217,7 +220,7 @@ impl ServerOptions {
         let mut endpoint = self.endpoint(address.binding, source);
         endpoint.set_host(address.host);
         if address.is_https && endpoint.https().is_none() {
-            endpoint.use_https(());
+            endpoint.https_or_defaults();
         }
         Ok((endpoint, address.is_https))
     }

@@ -30,7 +30,7 @@ mod worker;
 pub use listener::{BoundAddress, listening_line};
 
 use crate::connection::HandlerFactory;
-use crate::endpoint::{BindError, ServerOptions};
+use crate::endpoint::{BindError, ListenOptions, ServerOptions};
 use crate::event::{Metrics, Watch};
 use crate::handler::Handler;
 use crate::places::Places;
@@ -223,6 +223,21 @@ impl BoundServer {
     #[must_use]
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
+    }
+
+    /// The options of what it listens on, in the order of [`addresses`](Self::addresses).
+    ///
+    /// ```
+    /// # use stannel::{EndpointSource, Exchange, Request, Server, ServerOptions, StatusCode};
+    /// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+    /// let mut options = ServerOptions::default();
+    /// options.use_urls(["http://127.0.0.1:0"]);
+    /// let server = Server::new(options, move || hello).bind().unwrap();
+    /// let endpoint = server.endpoints().next().unwrap();
+    /// assert!(endpoint.https().is_none() && matches!(endpoint.source(), EndpointSource::Urls { .. }));
+    /// ```
+    pub fn endpoints(&self) -> impl ExactSizeIterator<Item = &ListenOptions> {
+        self.follower.served.iter().map(|served| &served.options)
     }
 
     /// Stops and watches the server from any thread.

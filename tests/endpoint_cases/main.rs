@@ -108,7 +108,7 @@ fn run(case: &Case) -> Outcome {
         "https-redirect" => https::redirect(case).into(),
         "hsts" => https::hsts(case).into(),
         #[cfg(feature = "dev-cert")]
-        "dev-cert-profile" => development::profile(case).into(),
+        "dev-cert-profile" => development::profile(case),
         #[cfg(feature = "dev-cert")]
         "dev-certs-tool" => development::tool(case).into(),
         #[cfg(not(feature = "dev-cert"))]

@@ -133,6 +133,19 @@ impl Home {
     }
 }
 
+/// What OpenSSL says of a file; `None` without OpenSSL.
+pub(crate) fn openssl(home: &Home, arguments: &[&str]) -> Option<String> {
+    let mut command = home.command("openssl");
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let Ok(output) = command.args(arguments).output() else {
+        println!("skipped: there is no openssl");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {text}");
+    Some(text)
+}
+
 /// The names in a folder, in their order; none if it is not there.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
