@@ -56,7 +56,7 @@ pub trait Observer: Send + Sync {
         let _ = (connection, reason, first_bytes);
     }
 
-    /// The configuration was read anew. Called on the thread that waits in [`BoundServer::run`](crate::BoundServer::run).
+    /// The configuration was read anew, or files of certificates that had changed. Called on the thread that waits in [`BoundServer::run`](crate::BoundServer::run).
     fn reloaded(&self, outcome: &ReloadOutcome) {
         let _ = outcome;
     }
@@ -67,7 +67,7 @@ pub trait Observer: Send + Sync {
     }
 }
 
-/// What came of reading the configuration anew. Addresses are those that were reported.
+/// What came of reading the configuration, or changed files of certificates, anew. Addresses are those that were reported.
 ///
 /// ```
 /// use stannel::{Observer, ReloadOutcome};
@@ -89,6 +89,9 @@ pub struct ReloadOutcome {
     pub started: Vec<String>,
     /// Endpoints that could not be bound; they are tried again when they are changed.
     pub failed: Vec<String>,
+    /// Endpoints that show new certificates, or have new roots for those of their clients, from the next handshake on; their
+    /// sockets and connections stay.
+    pub renewed: Vec<String>,
     /// Why nothing was changed.
     pub error: Option<String>,
 }

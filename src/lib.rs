@@ -311,11 +311,12 @@
 //! | `aws-lc-rs` | yes | aws-lc-rs as the cryptography below rustls; wins where both are on |
 //! | `ring` | no | ring as the cryptography; cannot sign with P-521 |
 //! | `pfx` | yes | PFX files, and with them .NET's certificate stores |
+//! | `dev-cert` | yes | `stannel dev-certs`: makes development certificates and has the machine trust them |
 //! | `signals` | yes | [`ServerOptions::handle_signals`] works: SIGTERM and SIGINT stop the server, SIGHUP makes it reload |
 //! | `systemd` | yes | sockets of systemd's, and news for it |
 //!
 //! More is in the repository: `docs/ARCHITECTURE.md` (the map, the invariants, what is absent on purpose),
-//! `docs/configuration.md`, `docs/kestrel.md`, `docs/systemd.md`, `docs/testing.md` and `docs/examples`.
+//! `docs/configuration.md`, `docs/https.md`, `docs/kestrel.md`, `docs/systemd.md`, `docs/testing.md` and `docs/examples`.
 #![forbid(unsafe_code)]
 
 #[cfg(all(feature = "tls", not(any(feature = "aws-lc-rs", feature = "ring"))))]
@@ -372,6 +373,11 @@ struct ReadmeExamples;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/kestrel.md")]
 struct KestrelExamples;
+
+/// And those about HTTPS.
+#[cfg(all(doctest, feature = "tls"))]
+#[doc = include_str!("../docs/https.md")]
+struct HttpsExamples;
 
 /// And those for systemd.
 #[cfg(all(doctest, feature = "systemd"))]

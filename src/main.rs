@@ -1,16 +1,12 @@
 //! The `stannel` command: serves a folder, or a page that says it works.
 #![forbid(unsafe_code)]
 
+mod front;
 mod stderr_log;
 
-use stannel::middleware::{
-    ForwardedHeaders, ForwardedHeadersOptions, HostFilter, HostFiltering, Hsts, HstsOptions, HttpsPort,
-    HttpsRedirection, HttpsRedirectionOptions, HttpsRedirector, StaticFiles, WelcomePage,
-};
-use stannel::{
-    Arguments, Configuration, ConfigurationError, EndpointPlan, EndpointSource, Handler, ListenOptions, Server,
-    ServerOptions,
-};
+use front::Front;
+use stannel::middleware::{StaticFiles, WelcomePage};
+use stannel::{Arguments, Configuration, Handler, Server, ServerOptions};
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -139,105 +135,17 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
         })
         .transpose()?
         .map(|files| files.directory_listing(arguments.has_flag("--directory-listing")));
-    let plan = options.plan()?;
-    let front = Front::new(&configuration, &plan)?;
-    if checks_only {
-        check(&plan);
-        return Ok(());
-    }
+    let front = Front::new(&configuration)?;
     options.on_reload({
         let front = front.clone();
-        move |newer| front.follow(newer)
+        move |newer| front.on_reload(newer)
     });
-    let redirector = front.redirector.clone();
+    let before = front.clone();
     match files {
-        Some(files) => serve(options, &redirector, move || front.before(files.clone())),
-        None => serve(options, &redirector, move || front.before(WelcomePage)),
+        _ if checks_only => check(&options),
+        Some(files) => serve(options, &front, move || before.before(files.clone())),
+        None => serve(options, &front, move || before.before(WelcomePage)),
     }
-}
-
-/// What stands before the handler.
-#[derive(Clone)]
-struct Front {
-    hosts: HostFilter,
-    fixed: Fixed,
-    hsts: HstsOptions,
-    redirector: HttpsRedirector,
-}
-
-/// The settings that take a restart.
-#[derive(Clone, PartialEq)]
-struct Fixed {
-    forwarded: ForwardedHeadersOptions,
-    hsts: HstsOptions,
-    redirection: HttpsRedirectionOptions,
-}
-
-impl Fixed {
-    fn read(configuration: &Configuration) -> Result<Self, ConfigurationError> {
-        Ok(Self {
-            forwarded: configuration.forwarded_headers()?,
-            hsts: configuration.hsts()?,
-            redirection: configuration.https_redirection()?,
-        })
-    }
-}
-
-impl Front {
-    fn new(configuration: &Configuration, plan: &EndpointPlan) -> Result<Self, Box<dyn Error>> {
-        let fixed = Fixed::read(configuration)?;
-        let (mut hsts, mut redirection) = (fixed.hsts.clone(), fixed.redirection);
-        if !insists_on_https(configuration, plan) {
-            hsts.max_age = None;
-            redirection.https_port = HttpsPort::Never;
-        }
-        Ok(Self {
-            hosts: HostFilter::new(&configuration.host_filtering())?,
-            fixed,
-            hsts,
-            redirector: HttpsRedirector::new(&redirection),
-        })
-    }
-
-    fn follow(&self, configuration: &Configuration) {
-        for warning in configuration.middleware_warnings() {
-            log::warn!(target: "stannel", "{warning}");
-        }
-        if let Err(error) = self.hosts.set(&configuration.host_filtering()) {
-            log::error!(target: "stannel", "AllowedHosts stays as it was: {error}");
-        }
-        match Fixed::read(configuration) {
-            Ok(new) => {
-                let old = &self.fixed;
-                for (name, is_changed) in [
-                    ("ForwardedHeaders", new.forwarded != old.forwarded),
-                    ("Hsts", new.hsts != old.hsts),
-                    ("HttpsRedirection or https_port", new.redirection != old.redirection),
-                ] {
-                    if is_changed {
-                        log::warn!(target: "stannel", "{name} has changed; that takes a restart");
-                    }
-                }
-            }
-            Err(error) => log::error!(target: "stannel", "{error}\nit stays as it was"),
-        }
-    }
-
-    /// The hosts come first, as in ASP.NET Core: they are those of the Host field, whatever a proxy says of others.
-    fn before<H: Handler>(&self, handler: H) -> impl Handler + use<H> {
-        let redirection = HttpsRedirection::new(&self.redirector, handler);
-        let forwarded = ForwardedHeaders::new(&self.fixed.forwarded, Hsts::new(&self.hsts, redirection));
-        HostFiltering::new(&self.hosts, forwarded)
-    }
-}
-
-/// Whether clients are to come by HTTPS: where somebody asked for an https endpoint. The default one with a development
-/// certificate is no reason, and neither is anything in the environment Development.
-fn insists_on_https(configuration: &Configuration, plan: &EndpointPlan) -> bool {
-    let is_development = configuration.environment_name().eq_ignore_ascii_case("Development");
-    let is_asked_for =
-        |endpoint: &ListenOptions| endpoint.https().is_some() && endpoint.source() != &EndpointSource::Default;
-    !is_development && plan.endpoints().iter().any(is_asked_for)
 }
 
 fn folder(positional: &[OsString]) -> Result<Option<&OsStr>, Box<dyn Error>> {
@@ -272,7 +180,8 @@ fn config_file(arguments: &Arguments) -> Option<&str> {
 }
 
 /// Says what would be served.
-fn check(plan: &EndpointPlan) {
+fn check(options: &ServerOptions) -> Result<(), Box<dyn Error>> {
+    let plan = options.plan()?;
     for note in plan.notes().iter().filter(|note| note.level() <= log::Level::Warn) {
         stderr_log::line(format_args!("stannel: warning: {}", note.text()));
     }
@@ -282,9 +191,10 @@ fn check(plan: &EndpointPlan) {
             print(&format!("  certificate: {certificate}\n"));
         }
     }
+    Ok(())
 }
 
-fn serve<H, F>(options: ServerOptions, redirector: &HttpsRedirector, factory: F) -> Result<(), Box<dyn Error>>
+fn serve<H, F>(options: ServerOptions, front: &Front, factory: F) -> Result<(), Box<dyn Error>>
 where
     F: Fn() -> H + Send + Sync + 'static,
     H: Handler + 'static,
@@ -293,7 +203,7 @@ where
     for line in server.addresses().iter().flat_map(|address| address.lines()) {
         print(&format!("{line}\n"));
     }
-    redirector.set_addresses(server.addresses());
+    front.on_bound(&server);
     server.run()?;
     Ok(())
 }

@@ -423,6 +423,59 @@ fn curl_gets_files_heads_and_ranges() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// Redirected, and told to come by HTTPS: where an https endpoint was asked for, and not while one develops. Needs curl.
+#[cfg(feature = "tls")]
+#[test]
+fn clients_are_sent_to_https_where_it_was_asked_for() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: there is no curl here");
+        return;
+    }
+    let folder = "tests/fixtures/dotnet/pem";
+    let https = [
+        "--Kestrel:Endpoints:A:Url=http://127.0.0.1:0".to_owned(),
+        "--Kestrel:Endpoints:B:Url=https://127.0.0.1:0".to_owned(),
+        format!("--Kestrel:Endpoints:B:Certificate:Path={folder}/p256.crt"),
+        format!("--Kestrel:Endpoints:B:Certificate:KeyPath={folder}/p256.pkcs8.key"),
+    ];
+    for (own, is_redirected, is_told) in [
+        (&[][..], true, true),
+        (&["--environment=development"], false, false),
+        (&["--https_port=-1"], false, true),
+        (&["--Hsts:MaxAge=none"], true, false),
+    ] {
+        let arguments: Vec<&str> = https.iter().map(String::as_str).chain(own.iter().copied()).collect();
+        let mut server = Running::start(&arguments);
+        let (plain, secure) = (server.address(), server.address());
+        let (_, port) = secure.rsplit_once(':').unwrap();
+        let answer = get(&plain, "/a?b");
+        let location = format!("\r\nlocation: https://h:{port}/a?b\r\n");
+        assert_eq!(answer.contains(&location), is_redirected, "{own:?}: {answer}");
+        assert_eq!(answer.starts_with("HTTP/1.1 307 "), is_redirected, "{own:?}: {answer}");
+        assert!(!answer.contains("Strict-Transport-Security"), "{own:?}: {answer}");
+
+        let resolve = format!("site.test:{port}:127.0.0.1");
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--insecure",
+                "--include",
+                "--max-time",
+                "60",
+                "--resolve",
+                &resolve,
+            ])
+            .arg(format!("https://site.test:{port}/"))
+            .output()
+            .unwrap();
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{own:?}: {answer}");
+        let told = answer.contains("\r\nStrict-Transport-Security: max-age=2592000\r\n");
+        assert_eq!(told, is_told, "{own:?}: {answer}");
+        assert_eq!(server.stop(), Some(0));
+    }
+}
+
 #[test]
 fn check_says_what_would_be_served_and_binds_nothing() {
     let folder = tempfile::tempdir().unwrap();

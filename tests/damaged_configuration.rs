@@ -1,11 +1,12 @@
 //! Configuration files that somebody or something has damaged: nothing panics, and nothing is bound that the text does
 //! not name.
 
-#![cfg(feature = "config")]
+#![cfg(all(feature = "config", feature = "pfx"))]
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
-use stannel::{Binding, Configuration, EndpointSource, ListenOptions};
+use stannel::certificate::CertificateStores;
+use stannel::{Binding, Configuration, ConfigurationError, EndpointPlan, EndpointSource, ListenOptions};
 
 const WHOLE: &str = r#"{
   // What a service of some size has.
@@ -31,11 +32,15 @@ const WHOLE: &str = r#"{
       "Tls": {
         "Url": "https://example.org:5004",
         "SslProtocols": ["Tls12", "Tls13"],
-        "Certificate": { "Path": "a.pem", "KeyPath": "a.key", "Password": "x" },
+        "Certificate": {
+          "Path": "tests/fixtures/dotnet/pem/p256.crt",
+          "KeyPath": "tests/fixtures/dotnet/pem/p256.pkcs8.key",
+          "Password": ""
+        },
         "Sni": { "*.example.org": { "ClientCertificateMode": "AllowCertificate" }, "*": {} }
       }
     },
-    "Certificates": { "Default": { "Subject": "localhost", "Store": "My", "Location": "CurrentUser" } }
+    "Certificates": { "Default": { "Subject": "exact.test", "Location": "CurrentUser", "AllowInvalid": true } }
   }
 }"#;
 
@@ -107,6 +112,12 @@ fn is_named(endpoint: &ListenOptions, text: &str) -> bool {
     }
 }
 
+fn plan(configuration: &Configuration) -> Result<EndpointPlan, ConfigurationError> {
+    let mut options = configuration.server_options()?;
+    options.certificate_stores = Some(CertificateStores::in_home("tests/fixtures/dotnet/stores/home"));
+    options.plan()
+}
+
 #[test]
 fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
     let config = Config {
@@ -122,10 +133,7 @@ fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
             damages.iter().for_each(|damage| apply(&mut text, damage));
             let text: String = text.into_iter().collect();
             let configuration = Configuration::builder().add_json_text("a.json", text.as_str()).build();
-            let plan = configuration
-                .and_then(|configuration| configuration.server_options())
-                .and_then(|options| options.plan());
-            match plan {
+            match configuration.and_then(|configuration| plan(&configuration)) {
                 Ok(plan) => {
                     for endpoint in plan.endpoints() {
                         prop_assert!(is_named(endpoint, &text), "{endpoint} in {text}");
@@ -138,6 +146,6 @@ fn a_damaged_file_never_panics_and_binds_nothing_unnamed() {
         })
         .unwrap();
     let whole = Configuration::builder().add_json_text("a.json", WHOLE).build().unwrap();
-    let plan = whole.server_options().unwrap().plan().unwrap();
+    let plan = plan(&whole).unwrap();
     assert_eq!(plan.endpoints().len(), 6);
 }

@@ -1,4 +1,4 @@
-//! What the documentation of Kestrel shows its readers: each of it loads, and what is plain HTTP serves.
+//! What the documentation of Kestrel shows its readers: each of it serves what it says, or fails as it says.
 
 #![cfg(all(feature = "config", feature = "pfx"))]
 
@@ -10,37 +10,81 @@ mod client;
 mod ports;
 #[path = "support/reload.rs"]
 mod support;
+#[path = "support/tls.rs"]
+mod tls;
 
 use certificates::{Home, make};
 use client::Client;
 use ports::free_ports;
+use stannel::tls::ServerCertificateSelector;
 use stannel::{
-    CertificateSource, Configuration, ConfigurationError, EndpointPlan, Server, ServerOptions, SslProtocols,
-    StoreLocation,
+    BoundAddress, Certificate, CertificateSource, Configuration, ConfigurationError, EndpointPlan, Server,
+    ServerOptions, SslProtocols, StoreLocation,
 };
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 use support::hello;
 use tempfile::TempDir;
+use tls::{Peer, Trusting};
+
+/// Serves what the options say while `visit` looks at it; the lines that a program would print.
+fn serve_while(options: ServerOptions, visit: impl FnOnce(&[BoundAddress])) -> Vec<String> {
+    let server = Server::new(options, hello).bind().unwrap();
+    let addresses = server.addresses().to_vec();
+    let handle = server.handle();
+    let running = std::thread::spawn(move || server.run().unwrap());
+    visit(&addresses);
+    handle.shutdown();
+    running.join().unwrap();
+    addresses.iter().flat_map(BoundAddress::lines).collect()
+}
+
+/// Gets every TCP address of a server with these options; what was presented there is `NAME.test` or nothing for HTTP.
+fn presented(options: ServerOptions) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut presented = Vec::new();
+    let lines = serve_while(options, |addresses| {
+        for address in addresses {
+            let targets = address.socket_addrs().iter();
+            presented.push(match address.to_string().starts_with("https:") {
+                true => targets.map(|target| ask_tls(reachable(*target), "any.test")).collect(),
+                false => {
+                    targets.for_each(|target| assert_eq!(Client::connect(*target).get("/").text(), "hello"));
+                    Vec::new()
+                }
+            });
+        }
+    });
+    (lines, presented)
+}
 
 /// Serves what the options say and gets every TCP address; the lines that a program would print.
 fn serve(options: ServerOptions) -> Vec<String> {
-    let server = Server::new(options, hello).bind().unwrap();
-    let lines = server.addresses().iter().flat_map(|address| address.lines()).collect();
-    let targets: Vec<SocketAddr> = server
-        .addresses()
-        .iter()
-        .flat_map(|address| address.socket_addrs().to_vec())
-        .collect();
-    let handle = server.handle();
-    let running = std::thread::spawn(move || server.run().unwrap());
-    for target in targets {
-        assert_eq!(Client::connect(target).get("/").text(), "hello", "{target}");
+    presented(options).0
+}
+
+/// Every address is reached by that of the loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        false => address,
     }
-    handle.shutdown();
-    running.join().unwrap();
-    lines
+}
+
+/// Says hello to a host name; the common name of the certificate that is presented.
+fn ask_tls(address: SocketAddr, name: &'static str) -> String {
+    let trusting = Trusting::new();
+    let config = Arc::new(trusting.config(rustls::ALL_VERSIONS));
+    let stream = tls::connect(address, &config, name).unwrap();
+    assert!(tls::ask(stream, "/").ends_with("hello"));
+    let shown = p12_keystore::Certificate::from_der(&trusting.shown()[0]).unwrap();
+    shown.subject().strip_prefix("CN=").unwrap().to_owned()
 }
 
 fn urls(plan: &EndpointPlan) -> Vec<String> {
@@ -225,6 +269,95 @@ fn the_file_with_five_endpoints() {
         .filter(|note| note.level() <= log::Level::Warn)
         .count();
     assert_eq!(warnings, 0, "{:?}", plan.notes());
+
+    // The same on ports that are free.
+    let ports = free_ports::<5>();
+    let text = (0..5).fold(FIVE.to_owned(), |text, index| {
+        text.replace(&format!(":500{index}\""), &format!(":{}\"", ports[index]))
+    });
+    let (lines, presented) = presented(site.configured(&text).unwrap());
+    let url = |start: &str, index: usize| format!("Now listening on: {start}:{}", ports[index]);
+    assert_eq!(
+        lines,
+        [
+            url("http://localhost", 0),
+            url("https://[::]", 4),
+            url("https://localhost", 3),
+            url("https://localhost", 1),
+            url("https://localhost", 2),
+        ]
+    );
+    // On 127.0.0.1 and ::1, where both are there.
+    let names = ["", "wildcard.test", "default.test", "inline.test", "stored.test"];
+    for (presented, name) in presented.iter().zip(names) {
+        assert!(presented.iter().all(|presented| presented == name), "{presented:?}");
+        assert_eq!(presented.is_empty(), name.is_empty());
+    }
+}
+
+/// Bytes that are no TLS get none back.
+#[test]
+fn a_plain_request_where_https_is_served() {
+    let site = Site::new();
+    let mut options = site.options();
+    options
+        .listen_any_ip(0)
+        .use_https(site.file("wildcard", "wildcard-password"));
+    serve_while(options, |addresses| {
+        let mut stream = TcpStream::connect(reachable(addresses[0].socket_addrs()[0])).unwrap();
+        stream.set_read_timeout(Some(client::PATIENCE)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        // The rest of the request may be met by a reset.
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"");
+    });
+}
+
+/// `ServerCertificateSelector`: a dictionary that ignores case, and one certificate for names that are not in it.
+#[test]
+fn host_names_by_a_selector() {
+    let site = Site::new();
+    let names = ["localhost", "example.com", "sub.example.com"];
+    let certificates: BTreeMap<String, Certificate> = names
+        .iter()
+        .map(|name| {
+            site.store(name, false);
+            let source = CertificateSource::Store {
+                subject: (*name).to_owned(),
+                store: "My".to_owned(),
+                location: StoreLocation::CurrentUser,
+                allow_invalid: true,
+            };
+            let certificate = Certificate::load(&source, &site.home.stores(), SystemTime::now()).unwrap();
+            ((*name).to_owned(), certificate)
+        })
+        .collect();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut options = site.options();
+    options.listen_any_ip(0).use_https_with(|https| {
+        let asked = Arc::clone(&asked);
+        https.server_certificate_selector = Some(ServerCertificateSelector::new(move |_, name| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let name = name.unwrap_or_default().to_lowercase();
+            certificates.get(&name).or(certificates.get("example.com")).cloned()
+        }));
+    });
+    let lines = serve_while(options, |addresses| {
+        let address = reachable(addresses[0].socket_addrs()[0]);
+        for (name, presented) in [
+            ("localhost", "localhost"),
+            ("Sub.Example.COM", "sub.example.com"),
+            ("example.com", "example.com"),
+            ("unknown.test", "example.com"),
+            // An address is no host name, so none is sent.
+            ("127.0.0.1", "example.com"),
+        ] {
+            assert_eq!(ask_tls(address, name), presented, "{name}");
+        }
+    });
+    assert!(lines[0].starts_with("Now listening on: https://[::]:"), "{lines:?}");
+    assert_eq!(asked.load(Ordering::Relaxed), 5);
 }
 
 /// Each says which endpoint, the key with its place, and the file or store.
@@ -416,23 +549,44 @@ fn defaults_in_code() {
     assert_eq!(plan.endpoints()[0].https().unwrap().ssl_protocols, SslProtocols::TLS12);
 }
 
+/// `Listen(IPAddress.Loopback, 5001)` with `UseHttps("testCert.pfx", "testPassword")`.
+#[test]
+fn one_endpoint_with_a_file() {
+    let site = Site::new();
+    site.file("testCert", "testPassword");
+    let mut options = site.configured("{}").unwrap();
+    options
+        .listen(Ipv4Addr::LOCALHOST, 0)
+        .use_https(("testCert.pfx", "testPassword"));
+    assert_eq!(presented(options).1, [["testCert.test"]]);
+}
+
 #[test]
 fn a_unix_socket_with_a_certificate() {
     let site = Site::new();
     site.file("testCert", "testPassword");
+    let socket = site.root.path().join("kestrel-test.sock");
     // A path in code begins at the content root, as one of the configuration does.
     let mut options = site.configured("{}").unwrap();
     options
-        .listen_unix_socket("/tmp/kestrel-test.sock")
-        .use_https_with(|https| {
-            https.server_certificate = Some(CertificateSource::pfx("testCert.pfx", "testPassword"));
-        });
+        .listen_unix_socket(&socket)
+        .use_https(("testCert.pfx", "testPassword"));
     let plan = options.plan().unwrap();
-    assert_eq!(urls(&plan), ["https://unix:/tmp/kestrel-test.sock"]);
+    assert_eq!(urls(&plan), [format!("https://unix:{}", socket.display())]);
     assert_eq!(
         plan.endpoints()[0].https_files(),
         [site.root.path().join("testCert.pfx")]
     );
+    serve_while(options, |_| {
+        let stream = UnixStream::connect(&socket).unwrap();
+        let mut stream = rustls::StreamOwned::new(Peer::any().tls, stream);
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("hello"), "{answer}");
+    });
 }
 
 #[test]

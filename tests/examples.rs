@@ -188,3 +188,107 @@ fn reload() {
     assert_eq!(Example::get(&first), "Hello, World!\n");
     example.stop();
 }
+
+/// Runs commands in the folder; `None` where a program is not there that the examples with HTTPS need.
+#[cfg(feature = "pfx")]
+fn shell(folder: &Path, commands: &str) -> Option<String> {
+    for program in ["openssl", "curl"] {
+        if Command::new(program).arg("--version").output().is_err() {
+            println!("skipped: there is no {program} here");
+            return None;
+        }
+    }
+    let output = Command::new("sh")
+        .args(["-c", commands])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// A certificate for a name that signed itself.
+#[cfg(feature = "pfx")]
+fn certificate(file: &str, name: &str) -> String {
+    format!(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {file}.key -out {file}.pem -days 30 \
+         -subj /CN={name} -addext subjectAltName=DNS:{name}\n"
+    )
+}
+
+#[cfg(feature = "pfx")]
+#[test]
+fn https_pfx() {
+    let folder = tempfile::tempdir().unwrap();
+    let export = "openssl pkcs12 -export -in site.pem -inkey site.key -out site.pfx -passout pass:secret";
+    if shell(folder.path(), &(certificate("site", "localhost") + export)).is_none() {
+        return;
+    }
+    let mut command = Command::new(program("https_pfx"));
+    command
+        .args(["site.pfx", "0"])
+        .env("PFX_PASSWORD", "secret")
+        .stdin(Stdio::null());
+    let mut example = Example::spawn(&mut command, folder.path());
+    let url = example.url();
+    let answer = shell(folder.path(), &format!("curl -s --cacert site.pem {url}"));
+    assert_eq!(answer.as_deref(), Some("Hello over TLSv1.3\n"));
+    example.stop();
+}
+
+#[cfg(feature = "pfx")]
+#[test]
+fn sni() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = certificate("one", "one.example") + &certificate("two", "two.example");
+    if shell(folder.path(), &certificates).is_none() {
+        return;
+    }
+    let mut example = Example::start("sni", folder.path(), &["0"]);
+    let url = example.url();
+    let port = url.rsplit(':').next().unwrap();
+    let ask = |trusted: &str, name: &str, own: &str| {
+        let resolve = format!("--resolve {name}.example:{port}:127.0.0.1");
+        let curl = format!(
+            "curl -s -w '%{{http_code}}' --cacert {trusted}.pem {resolve} {own} https://{name}.example:{port}/"
+        );
+        shell(folder.path(), &curl).unwrap()
+    };
+    assert_eq!(ask("one", "one", ""), "This is one.example\n200");
+    assert_eq!(ask("two", "two", ""), "This is two.example\n200");
+    assert_eq!(ask("two", "two", "-H 'Host: one.example'"), "421");
+    // Another certificate, and no connection at all.
+    assert_eq!(ask("one", "two", ""), "000");
+    assert_eq!(ask("one", "three", "--insecure"), "000");
+    example.stop();
+}
+
+#[cfg(feature = "pfx")]
+#[test]
+fn mtls() {
+    let folder = tempfile::tempdir().unwrap();
+    // The commands of docs/https.md.
+    let page = include_str!("../docs/https.md");
+    let (_, commands) = page
+        .split_once("An authority and a client to try it with:\n\n```sh\n")
+        .unwrap();
+    let (commands, _) = commands.split_once("curl ").unwrap();
+    let stranger = certificate("stranger", "stranger");
+    if shell(
+        folder.path(),
+        &(certificate("site", "localhost") + commands + &stranger),
+    )
+    .is_none()
+    {
+        return;
+    }
+    let mut example = Example::start("mtls", folder.path(), &["clients-ca.pem", "site.pem", "site.key", "0"]);
+    let url = example.url();
+    let ask = |own: &str| {
+        let curl = format!("curl -s -w '%{{http_code}}' --cacert site.pem {own} {url}");
+        shell(folder.path(), &curl).unwrap()
+    };
+    assert_eq!(ask("--cert alice.pem --key alice.key"), "Hello, alice\n200");
+    assert_eq!(ask(""), "000");
+    assert_eq!(ask("--cert stranger.pem --key stranger.key"), "000");
+    example.stop();
+}

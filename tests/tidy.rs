@@ -126,6 +126,22 @@ const RULES: &[Rule] = &[
         tests: Tests::Exempt,
     },
     Rule {
+        says: "only src/certificate/development/trust/certutil.rs starts programs",
+        names: &["process::Command"],
+        holds_in: &["src/"],
+        except_in: &["src/certificate/development/trust/certutil.rs"],
+        except: &[],
+        tests: Tests::Exempt,
+    },
+    Rule {
+        says: "only src/certificate/development/ makes certificates",
+        names: &["rcgen"],
+        holds_in: &["src/"],
+        except_in: &["src/certificate/development/"],
+        except: &[],
+        tests: Tests::Exempt,
+    },
+    Rule {
         says: "nothing below src/server/ knows the server",
         names: &["crate::server", "super::server"],
         holds_in: &["src/"],

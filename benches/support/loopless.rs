@@ -1,8 +1,12 @@
-//! One connection without a socket: input is copied in, output is looked at and thrown away.
+//! One connection without a socket: input is copied in, output is taken out.
 
+#![allow(dead_code, reason = "each bench takes its part of it")]
+
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use stannel::connection::{Connection, Engine, Fate};
+use stannel::connection::{Connection, Engine, Fate, Turn};
+use stannel::tls::TlsEndpoint;
 use stannel::{ConnectionInfo, Exchange, Outcome, Peer, Request, ServerOptions};
 
 pub(crate) struct Loopless {
@@ -21,9 +25,34 @@ impl Loopless {
         Self { engine, connection }
     }
 
-    /// Reads `input` in as few turns as a loop would, takes all output; says how much that was.
-    pub(crate) fn pass(&mut self, mut input: &[u8]) -> usize {
+    /// Goes on with another connection, one that speaks TLS.
+    pub(crate) fn connect_secured(&mut self, endpoint: &Arc<TlsEndpoint>) {
+        let info = ConnectionInfo::new(1, Peer::Unix);
+        self.connection = Connection::secured(&self.engine, info, 0, endpoint);
+    }
+
+    /// Reads `input` in as few turns as a loop would, throws all output away; says how much that was.
+    pub(crate) fn pass(&mut self, input: &[u8]) -> usize {
         let mut sent = 0;
+        self.run(input, |turn| {
+            let unsent = turn.output().expect("small responses lie in one piece").len();
+            sent += unsent;
+            unsent
+        });
+        sent
+    }
+
+    /// The same, with a copy of the output in `sent`, which would else be the kernel's.
+    pub(crate) fn pass_to(&mut self, input: &[u8], sent: &mut Vec<u8>) {
+        self.run(input, |turn| {
+            let before = sent.len();
+            turn.copy_output(sent);
+            sent.len() - before
+        });
+    }
+
+    /// `take` takes all output and says how much that was.
+    fn run(&mut self, mut input: &[u8], mut take: impl FnMut(&Turn<'_>) -> usize) {
         while !input.is_empty() {
             let mut turn = self.connection.turn(&mut self.engine, 0);
             let buffer = turn.read_buffer();
@@ -32,9 +61,8 @@ impl Loopless {
             turn.on_read(count);
             input = &input[count..];
             loop {
-                let unsent = turn.output().expect("small responses lie in one piece").len();
-                turn.on_written(unsent);
-                sent += unsent;
+                let taken = take(&turn);
+                turn.on_written(taken);
                 if !turn.has_more() {
                     break;
                 }
@@ -42,6 +70,5 @@ impl Loopless {
             }
             assert_eq!(turn.fate(), Fate::Open);
         }
-        sent
     }
 }

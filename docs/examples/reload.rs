@@ -19,8 +19,8 @@ impl Observer for Tell {
         match &outcome.error {
             Some(error) => println!("nothing was changed: {error}"),
             None => println!(
-                "stopped {:?}, started {:?}, failed {:?}",
-                outcome.stopped, outcome.started, outcome.failed
+                "stopped {:?}, started {:?}, failed {:?}, new certificates {:?}",
+                outcome.stopped, outcome.started, outcome.failed, outcome.renewed
             ),
         }
     }

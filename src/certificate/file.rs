@@ -2,6 +2,7 @@
 
 use super::CertificateError;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -38,6 +39,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
     Ok(bytes)
 }
 
+/// What a file holds, as far as it has to be compared.
+pub(crate) fn content(path: &Path) -> Result<u64, CertificateError> {
+    let mut hasher = DefaultHasher::new();
+    read(path)?.hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
 /// A path as messages have it.
 pub(super) fn name(path: &Path) -> String {
     path.display().to_string()
@@ -50,8 +58,6 @@ pub(super) enum Form {
     /// One certificate.
     Der,
     Pfx,
-    /// A PFX in the encoding that leaves lengths open.
-    PfxInBer,
     /// A bundle of certificates, which never has a key.
     Pkcs7,
     /// What Java wrote before it took PKCS#12.
@@ -72,18 +78,17 @@ impl Form {
         let [SEQUENCE, length, rest @ ..] = bytes else {
             return Self::Unknown;
         };
-        // The length: one byte, or as many more as its low bits say; 0x80 leaves it open.
+        // The length: one byte, or as many more as its low bits say; 0x80 leaves it open, as BER allows.
         let inner = match length {
             0x81..=0x84 => rest.get(usize::from(length - 0x80)..),
             _ => Some(rest),
         };
-        match (inner.unwrap_or_default(), length) {
+        match inner.unwrap_or_default() {
             // A PFX says that it has version 3, a key that it has 0 or 1.
-            ([INTEGER, 1, 0 | 1, ..], _) => Self::DerKey,
-            ([INTEGER, ..], 0x80) => Self::PfxInBer,
-            ([INTEGER, ..], _) => Self::Pfx,
-            ([SEQUENCE, ..], _) => Self::Der,
-            ([OBJECT_IDENTIFIER, ..], _) => Self::Pkcs7,
+            [INTEGER, 1, 0 | 1, ..] => Self::DerKey,
+            [INTEGER, ..] => Self::Pfx,
+            [SEQUENCE, ..] => Self::Der,
+            [OBJECT_IDENTIFIER, ..] => Self::Pkcs7,
             _ => Self::Unknown,
         }
     }
@@ -109,7 +114,7 @@ mod tests {
             (b"\x30\x03\x30\x01\x00", Form::Der),
             (b"\x30\x82\x01\x00\x02\x01\x03", Form::Pfx),
             (b"\x30\x82\x01\x00\x02\x01\x00", Form::DerKey),
-            (b"\x30\x80\x02\x01\x03", Form::PfxInBer),
+            (b"\x30\x80\x02\x01\x03", Form::Pfx),
             (b"\x30\x80\x06\x09", Form::Pkcs7),
             (b"\x30\x82\x01\x00\x06\x09", Form::Pkcs7),
             (b"\xfe\xed\xfe\xed\x00\x00\x00\x02", Form::JavaKeystore),

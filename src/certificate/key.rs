@@ -74,7 +74,7 @@ fn no_key(text: &[u8], file: &str) -> CertificateError {
         "it holds a certificate and no key; name the file of the key".to_owned()
     } else if text.is_empty() {
         "it is empty".to_owned()
-    } else if matches!(Form::of(text), Form::Pfx | Form::PfxInBer) {
+    } else if Form::of(text) == Form::Pfx {
         "it is a PFX, which has a certificate inside; name it as the file of the certificate, and give no file for the \
          key"
         .to_owned()

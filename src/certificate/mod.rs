@@ -15,6 +15,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "pfx")]
+mod ber;
 mod chain;
 mod choice;
 #[cfg(feature = "dev-cert")]
@@ -38,6 +40,9 @@ pub use error::CertificateError;
 pub use store::{CertificateStore, CertificateStores, StoredCertificate};
 pub use subject::Subject;
 pub use x509::X509Certificate;
+
+pub(crate) use file::content;
+pub(crate) use x509::date;
 
 use file::Form;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -140,7 +145,7 @@ impl Certificate {
         let name = file::name(path);
         let bytes = file::read(path)?;
         let form = Form::of(&bytes);
-        if matches!(form, Form::Pfx | Form::PfxInBer) {
+        if form == Form::Pfx {
             return match key_path {
                 None => open_pfx(&bytes, &name, password)?.certificate,
                 Some(key) => Err(CertificateError::InvalidKey {
@@ -330,7 +335,7 @@ fn certificates(bytes: &[u8], file: &str) -> Result<Vec<X509Certificate>, Certif
             });
         }
         Form::Unknown => return Err(malformed("it is neither PEM nor DER nor PFX".to_owned())),
-        Form::Pfx | Form::PfxInBer => {
+        Form::Pfx => {
             return Err(malformed("it is a PFX, which has its key inside".to_owned()));
         }
     }

@@ -3,6 +3,7 @@
 //! The structures are RustCrypto's. What is done here is what the files want done: trying the two ways to write no
 //! password, the check of the whole, opening what is encrypted, finding which key belongs to which certificate.
 
+use super::ber::to_der;
 use super::encryption::{Failure, Password, Rounds, checked_rounds, decrypt};
 use super::file::Form;
 use super::x509::X509Certificate;
@@ -54,11 +55,6 @@ impl Archive {
         let failed = |failure| explain(failure, file, password.is_some());
         match Form::of(bytes) {
             Form::Pfx => (),
-            Form::PfxInBer => {
-                return Err(failed(Failure::Unsupported(
-                    "the BER encoding with open lengths".to_owned(),
-                )));
-            }
             _ if bytes.is_empty() => return Err(failed(Failure::Malformed("it is empty".to_owned()))),
             _ => return Err(failed(Failure::Malformed("it is no PFX".to_owned()))),
         }
@@ -75,7 +71,8 @@ impl Archive {
 
     fn open(bytes: &[u8], file: &str, password: &Password<'_>, rounds: &mut Rounds) -> Result<Self, Failure> {
         // What stands behind the end of the structure does not disturb, as it does not disturb .NET.
-        let pfx = SliceReader::new(bytes)
+        let bytes = to_der(bytes);
+        let pfx = SliceReader::new(&bytes)
             .and_then(|mut reader| Pfx::decode(&mut reader))
             .map_err(damaged)?;
         if pfx.auth_safe.content_type != DATA {
@@ -93,7 +90,7 @@ impl Archive {
             ids: Vec::new(),
             keys: Vec::new(),
         };
-        for safe in AuthenticatedSafe::from_der(content.as_bytes()).map_err(damaged)? {
+        for safe in AuthenticatedSafe::from_der(&to_der(content.as_bytes())).map_err(damaged)? {
             for bag in bags(&safe, password, rounds)? {
                 archive.take(&bag, password, rounds)?;
             }
@@ -281,7 +278,7 @@ fn bags(safe: &ContentInfo, password: &Password<'_>, rounds: &mut Rounds) -> Res
     match safe.content_type {
         DATA => {
             let content = safe.content.decode_as::<OctetString>().map_err(damaged)?;
-            Vec::from_der(content.as_bytes()).map_err(damaged)
+            Vec::from_der(&to_der(content.as_bytes())).map_err(damaged)
         }
         ENCRYPTED_DATA => {
             let data: EncryptedData = safe.content.decode_as().map_err(damaged)?;
@@ -291,7 +288,7 @@ fn bags(safe: &ContentInfo, password: &Password<'_>, rounds: &mut Rounds) -> Res
             };
             let content = decrypt(&info.content_enc_alg, content.as_bytes(), password, rounds)?;
             // One wrong password in 256 leaves a padding that looks right.
-            Vec::from_der(&content).map_err(|_| Failure::WrongPassword)
+            Vec::from_der(&to_der(&content)).map_err(|_| Failure::WrongPassword)
         }
         other => Err(Failure::Unsupported(format!("a safe of the type {other}"))),
     }

@@ -271,7 +271,7 @@ fn upper_hex(bytes: &[u8]) -> String {
 }
 
 /// A moment as messages have it: `2021-01-01T00:00:00Z`.
-pub(super) fn date(moment: SystemTime) -> String {
+pub(crate) fn date(moment: SystemTime) -> String {
     match DateTime::try_from(moment) {
         Ok(moment) => moment.to_string(),
         Err(_) => "a date that no calendar has".to_owned(),

@@ -16,6 +16,8 @@ struct File {
     len: u64,
     /// Seconds and nanoseconds.
     modified: (i64, i64),
+    /// Says more: who may read the file can be what has changed, and no program can set it back.
+    changed: (i64, i64),
 }
 
 impl Fingerprint {
@@ -32,6 +34,7 @@ fn look_at(path: &Path) -> Option<File> {
         inode: metadata.ino(),
         len: metadata.len(),
         modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     })
 }
 
@@ -39,6 +42,7 @@ fn look_at(path: &Path) -> Option<File> {
 mod tests {
     use super::Fingerprint;
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn every_kind_of_change_shows() {
@@ -63,5 +67,7 @@ mod tests {
         std::os::unix::fs::symlink(&other, &path).unwrap();
         let linked = look();
         assert_ne!(renamed, linked);
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_ne!(linked, look());
     }
 }

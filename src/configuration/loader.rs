@@ -276,7 +276,7 @@ fn configured(
     let settings = EndpointSettings::read(section, is_https, warnings)?;
     settings.apply_to_endpoint(&mut endpoint);
     if is_https {
-        endpoint.use_https_with(|https| settings.apply_to_https(https));
+        settings.apply_to_https(endpoint.https_or_defaults());
     }
     let keys = section.entries().map(|(key, value)| (key, value.to_owned())).collect();
     endpoint.remember_configuration(keys, fallback);

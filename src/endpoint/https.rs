@@ -134,7 +134,7 @@ impl Default for HttpsOptions {
 #[cfg(feature = "tls")]
 impl HttpsOptions {
     /// Accepts whatever certificate a client shows; Kestrel's `AllowAnyClientCertificate`. The handler sees it in
-    /// [`TlsInfo`](crate::tls). A client that shows none is refused if
+    /// [`TlsInfo`](crate::tls::TlsInfo). A client that shows none is refused if
     /// [`RequireCertificate`](ClientCertificateMode::RequireCertificate) says so.
     ///
     /// ```
@@ -209,6 +209,16 @@ pub enum ClientCertificateRoots {
     File(PathBuf),
     /// Those signed by one of the machine's roots.
     System,
+}
+
+/// As a message names it.
+impl fmt::Display for ClientCertificateRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::System => f.write_str("the machine"),
+        }
+    }
 }
 
 /// Where a certificate comes from.

@@ -54,8 +54,8 @@ pub struct ListenOptions {
     #[cfg(feature = "tls")]
     certificates: Option<Arc<TlsCertificates>>,
     middleware: Layers,
-    /// How many of them look at the bytes of the socket, once there is TLS.
-    middleware_below_tls: usize,
+    /// How many of them look at the bytes of the socket, once there is TLS; `None`: all.
+    middleware_below_tls: Option<usize>,
     defaults: Defaults,
     source: EndpointSource,
     /// How its section had it, before any callback.
@@ -143,7 +143,7 @@ impl ListenOptions {
             #[cfg(feature = "tls")]
             certificates: None,
             middleware: Vec::new(),
-            middleware_below_tls: 0,
+            middleware_below_tls: None,
             defaults,
             source,
             configured: None,
@@ -211,9 +211,16 @@ impl ListenOptions {
     ///
     /// The default certificate is looked for when the server starts, if there is neither a certificate nor a selector then.
     pub fn use_https_with(&mut self, configure: impl FnOnce(&mut HttpsOptions)) -> &mut Self {
-        self.begin_tls();
+        self.place_tls();
+        configure(self.https_or_defaults());
+        self
+    }
+
+    /// Its HTTPS options; if it has none, those that it has by the defaults. Says nothing of the place of TLS among the
+    /// middleware.
+    pub(crate) fn https_or_defaults(&mut self) -> &mut HttpsOptions {
         let defaults = &self.defaults;
-        let https = self.https.get_or_insert_with(|| {
+        self.https.get_or_insert_with(|| {
             let mut https = HttpsOptions::default();
             if let Some(shared) = &defaults.shared {
                 shared.apply_to_https(&mut https);
@@ -222,23 +229,19 @@ impl ListenOptions {
                 callback(&mut https);
             }
             https
-        });
-        configure(https);
-        self
+        })
     }
 
     /// Serves HTTPS with these options and nothing else: neither defaults nor the default certificate.
     pub(super) fn set_https(&mut self, https: HttpsOptions) {
-        self.begin_tls();
+        self.place_tls();
         self.takes_default_certificate = false;
         self.https = Some(https);
     }
 
     /// TLS stands where it was asked for first.
-    fn begin_tls(&mut self) {
-        if self.https.is_none() {
-            self.middleware_below_tls = self.middleware.len();
-        }
+    pub(super) fn place_tls(&mut self) {
+        self.middleware_below_tls.get_or_insert(self.middleware.len());
     }
 
     /// Whether the default certificate is taken if there is no other; not if the options were given as a whole.
@@ -249,8 +252,8 @@ impl ListenOptions {
 
     /// Lets something look at every connection, after what was added before; Kestrel's `Use`.
     ///
-    /// Added before HTTPS it sees the bytes of the socket, added after it what they say. What a URL or the configuration
-    /// makes HTTPS is HTTPS from the beginning.
+    /// Added before HTTPS it sees the bytes of the socket, added after it what they say. What the configuration makes HTTPS
+    /// becomes so behind the callback of its name, as with Kestrel, unless that calls [`use_https`](Self::use_https).
     pub fn use_middleware(&mut self, middleware: impl ConnectionMiddleware + 'static) -> &mut Self {
         self.middleware.push(Arc::new(middleware));
         self
@@ -281,10 +284,7 @@ impl ListenOptions {
     /// ```
     #[must_use]
     pub fn middleware_below_tls(&self) -> &[Arc<dyn ConnectionMiddleware>] {
-        match self.https {
-            Some(_) => &self.middleware[..self.middleware_below_tls],
-            None => &self.middleware,
-        }
+        &self.middleware[..self.middleware_below_tls.unwrap_or(self.middleware.len())]
     }
 
     /// Those that see what the bytes of the socket say: none for plain HTTP, otherwise what was added after HTTPS.
@@ -317,8 +317,18 @@ impl ListenOptions {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn set_certificates(&mut self, certificates: TlsCertificates) {
+    pub(crate) fn set_certificates(&mut self, certificates: TlsCertificates) {
         self.certificates = Some(Arc::new(certificates));
+    }
+
+    /// Has its certificate come from where a newer plan has it from, and messages name the places of that.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_origins(&mut self, newer: &Self) {
+        if let (Some(https), Some(newer)) = (&mut self.https, &newer.https) {
+            https.server_certificate.clone_from(&newer.server_certificate);
+        }
+        self.source.clone_from(&newer.source);
+        self.defaults.section.clone_from(&newer.defaults.section);
     }
 
     pub(crate) fn https_mut(&mut self) -> Option<&mut HttpsOptions> {
@@ -349,8 +359,11 @@ impl ListenOptions {
 
     /// Takes the default certificate that is configured if it serves HTTPS and has none.
     pub(crate) fn set_default_certificate(&mut self, fallback: &Fallback) {
-        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback) {
-            https.server_certificate.get_or_insert_with(|| source.clone());
+        if let (Some(https), Fallback::Default(source)) = (&mut self.https, fallback)
+            && self.takes_default_certificate
+            && https.lacks_certificate()
+        {
+            https.server_certificate = Some(source.clone());
         }
     }
 
@@ -359,7 +372,8 @@ impl ListenOptions {
         let EndpointSource::Configuration { name, .. } = &self.source else {
             return;
         };
-        let lacks_certificate = self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
+        let lacks_certificate =
+            self.takes_default_certificate && self.https.as_ref().is_some_and(HttpsOptions::lacks_certificate);
         self.configured = Some(Arc::new(Configured {
             name: name.to_lowercase(),
             keys,

@@ -8,6 +8,8 @@ mod error;
 mod https;
 mod limits;
 mod listen;
+#[cfg(feature = "tls")]
+mod material;
 mod middleware;
 mod options;
 mod plan;
@@ -23,6 +25,8 @@ pub use https::{CertificateSource, ClientCertificateRoots, HttpsOptions, SniOpti
 pub use limits::{Limits, LimitsError, MinDataRate};
 pub use listen::{EndpointSource, ListenOptions};
 pub(crate) use listen::{ListenCallback, lines};
+#[cfg(feature = "tls")]
+pub(crate) use material::{Content, Material};
 pub(crate) use middleware::Layers;
 pub use middleware::{Admission, ConnectionMiddleware};
 pub use options::ServerOptions;

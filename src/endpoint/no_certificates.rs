@@ -34,7 +34,7 @@ pub(super) fn https_warnings(_: &ListenOptions) -> Vec<String> {
 }
 
 impl ListenOptions {
-    pub(crate) fn certificate_uses(&self) -> Vec<Infallible> {
+    pub(super) fn certificate_uses(&self) -> Vec<Infallible> {
         Vec::new()
     }
 }

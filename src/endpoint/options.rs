@@ -70,6 +70,12 @@ pub struct ServerOptions {
     /// user who runs this ([`CertificateStores::from_environment`](crate::certificate::CertificateStores::from_environment)).
     #[cfg(feature = "tls")]
     pub certificate_stores: Option<crate::certificate::CertificateStores>,
+    /// Whether a running server looks whether files of certificates, keys and roots for client certificates have changed,
+    /// four times a second, and shows new clients what is in them then. Default: yes; no where the files lie on something
+    /// that may not answer, because the thread that waits for it cannot stop the server meanwhile. A reload, such as
+    /// [`ServerHandle::reload`](crate::ServerHandle::reload), reads them either way.
+    #[cfg(feature = "tls")]
+    pub follow_certificate_files: bool,
     endpoints: Vec<ListenOptions>,
     endpoint_defaults: Option<ListenCallback>,
     https_defaults: Option<HttpsCallback>,
@@ -97,6 +103,8 @@ impl Default for ServerOptions {
             notify_systemd: false,
             #[cfg(feature = "tls")]
             certificate_stores: None,
+            #[cfg(feature = "tls")]
+            follow_certificate_files: true,
             endpoints: Vec::new(),
             endpoint_defaults: None,
             https_defaults: None,
@@ -138,7 +146,10 @@ impl ServerOptions {
     /// # Errors
     /// Says what is wrong with the URL.
     pub fn listen_url(&mut self, url: &str) -> Result<&mut ListenOptions, UrlError> {
-        let (endpoint, _) = self.url_endpoint(url, EndpointSource::Code)?;
+        let (mut endpoint, is_https) = self.url_endpoint(url, EndpointSource::Code)?;
+        if is_https {
+            endpoint.place_tls();
+        }
         Ok(self.push(endpoint))
     }
 
@@ -209,7 +220,7 @@ impl ServerOptions {
         let mut endpoint = self.endpoint(address.binding, source);
         endpoint.set_host(address.host);
         if address.is_https && endpoint.https().is_none() {
-            endpoint.use_https(());
+            endpoint.https_or_defaults();
         }
         Ok((endpoint, address.is_https))
     }
@@ -389,6 +400,13 @@ impl ServerOptions {
 
     pub(super) fn follows_changes(&self) -> bool {
         self.loader.as_ref().is_some_and(ConfigurationLoader::follows_changes)
+    }
+
+    /// Where certificate stores are.
+    #[cfg(feature = "tls")]
+    pub(crate) fn stores(&self) -> crate::certificate::CertificateStores {
+        let stores = self.certificate_stores.clone();
+        stores.unwrap_or_else(crate::certificate::CertificateStores::from_environment)
     }
 
     /// The section that the loader reads, `Kestrel` as a rule.

@@ -4,8 +4,12 @@ use super::binding::Binding;
 use super::certificates::{Certificates, https_warnings};
 use super::error::EndpointError;
 use super::listen::{EndpointSource, ListenOptions};
+#[cfg(feature = "tls")]
+use super::material::Material;
 use super::options::ServerOptions;
 use super::protocols::{ClientCertificateMode, HttpProtocols};
+#[cfg(feature = "tls")]
+use crate::configuration::Fingerprint;
 use crate::configuration::{Addresses, ConfigurationError};
 use log::Level;
 use std::time::SystemTime;
@@ -24,6 +28,9 @@ pub struct EndpointPlan {
     endpoints: Vec<ListenOptions>,
     notes: Vec<Note>,
     follows_changes: bool,
+    /// What was read from files, with how they were right before.
+    #[cfg(feature = "tls")]
+    read: Vec<(Material, Fingerprint)>,
 }
 
 /// Something to tell of a plan.
@@ -66,6 +73,12 @@ impl EndpointPlan {
         self.follows_changes
     }
 
+    /// What was read from files for HTTPS, with how they were right before.
+    #[cfg(feature = "tls")]
+    pub(crate) fn read(&self) -> &[(Material, Fingerprint)] {
+        &self.read
+    }
+
     fn note(&mut self, level: Level, text: String) {
         self.notes.push(Note { level, text });
     }
@@ -86,6 +99,8 @@ pub(super) fn plan(
         endpoints: Vec::new(),
         notes: Vec::new(),
         follows_changes: options.follows_changes(),
+        #[cfg(feature = "tls")]
+        read: Vec::new(),
     };
     for warning in options.warnings() {
         if options.strict_configuration {
@@ -124,6 +139,10 @@ pub(super) fn plan(
     for endpoint in &mut plan.endpoints {
         check(endpoint)?;
         certificates.give(endpoint)?;
+    }
+    #[cfg(feature = "tls")]
+    {
+        plan.read = certificates.into_read();
     }
     let warnings: Vec<String> = plan.endpoints.iter().flat_map(https_warnings).collect();
     for text in warnings {

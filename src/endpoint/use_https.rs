@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn options_as_a_whole_are_all_there_is() {
         let mut options = options();
-        let text = r#"{ "Kestrel": { "Certificates": { "Default": { "Path": "absent.pfx" } } } }"#;
-        let configuration = Configuration::builder().add_json_text("a.json", text).build().unwrap();
+        let default = Configuration::builder().set("Kestrel:Certificates:Default:Path", "absent.pfx");
+        let configuration = default.build().unwrap();
         options.configure(configuration.section("Kestrel"));
         let mut https = HttpsOptions::default();
         https.handshake_timeout = None;
@@ -220,6 +220,36 @@ mod tests {
         assert_eq!(https.server_certificate, Some(site()));
         assert_eq!(endpoint.middleware_below_tls().len(), 0, "TLS stays where it was");
         assert_eq!(endpoint.middleware_above_tls().len(), 1);
+    }
+
+    #[test]
+    fn tls_has_a_place_among_the_middleware() {
+        let counts = |endpoint: &ListenOptions| {
+            let below = endpoint.middleware_below_tls().len();
+            (below, endpoint.middleware_above_tls().len())
+        };
+        let mut options = options();
+        options.configure_endpoint_defaults(|endpoint| {
+            endpoint.use_connection_logging();
+        });
+        assert_eq!(counts(options.listen_any_ip(80).use_connection_logging()), (2, 0));
+        let url = options.listen_url("https://localhost:1").unwrap();
+        assert_eq!(counts(url.use_connection_logging()), (1, 1));
+
+        let configuration = Configuration::builder()
+            .set("Kestrel:Endpoints:A:Url", "https://localhost:2")
+            .set("Kestrel:Endpoints:B:Url", "https://localhost:3");
+        let configuration = configuration.build().unwrap();
+        let loader = options.configure(configuration.section("Kestrel"));
+        loader.endpoint("A", |endpoint| {
+            endpoint.listen_options().use_connection_logging();
+        });
+        loader.endpoint("B", |endpoint| {
+            endpoint.listen_options().use_https(()).use_connection_logging();
+        });
+        options.load().unwrap();
+        let configured = options.endpoints().iter().filter(|endpoint| endpoint.is_configured());
+        assert_eq!(configured.map(counts).collect::<Vec<_>>(), [(2, 0), (1, 1)]);
     }
 
     #[test]

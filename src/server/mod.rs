@@ -14,8 +14,11 @@ mod endpoints;
 mod listener;
 mod planning;
 mod reload;
+#[cfg(feature = "tls")]
+mod renewal;
 #[cfg(feature = "systemd")]
 mod service;
+mod settling;
 mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
@@ -27,7 +30,7 @@ mod worker;
 pub use listener::{BoundAddress, listening_line};
 
 use crate::connection::HandlerFactory;
-use crate::endpoint::{BindError, ServerOptions};
+use crate::endpoint::{BindError, ListenOptions, ServerOptions};
 use crate::event::{Metrics, Watch};
 use crate::handler::Handler;
 use crate::places::Places;
@@ -35,6 +38,7 @@ use crate::tls::Tickets;
 use endpoints::Endpoints;
 use listener::{BoundEndpoint, bind_endpoint};
 use reload::{Follower, Served};
+use settling::Settling;
 use shutdown::{Control, OnEvent, Stage};
 use std::fmt;
 use std::io;
@@ -133,6 +137,8 @@ impl Server {
                 options: options.clone(),
                 address: bound.address,
                 unix_path: bound.unix_path,
+                #[cfg(feature = "tls")]
+                tls: bound.transport.tls,
             });
         }
         let control = Control::new(&parts).map_err(BindError::EventLoop)?;
@@ -148,27 +154,31 @@ impl Server {
                 endpoints: Arc::clone(&endpoints),
             }),
         };
+        let read = options.followed_configuration();
+        let read = read.map(|configuration| configuration.read_fingerprint().clone());
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "there are no files to follow"))]
+        let mut follower = Follower {
+            served,
+            tickets,
+            workers: parts.iter().map(WorkerParts::commands).collect(),
+            watch: Watch::new(options.observer.clone()),
+            follows_changes: plan.follows_changes(),
+            settling: Settling::new(read.unwrap_or_default()),
+            #[cfg(feature = "tls")]
+            files: Vec::new(),
+            options,
+            endpoints,
+        };
+        #[cfg(feature = "tls")]
+        follower.follow_files(plan.read());
         Ok(BoundServer {
             factory,
-            addresses: endpoints.addresses(),
+            addresses: follower.endpoints.addresses(),
             control,
             #[cfg(feature = "signals")]
             signals,
             handle,
-            follower: Follower {
-                served,
-                tickets,
-                workers: parts.iter().map(WorkerParts::commands).collect(),
-                endpoints,
-                watch: Watch::new(options.observer.clone()),
-                follows_changes: plan.follows_changes(),
-                read: options
-                    .followed_configuration()
-                    .map(|configuration| configuration.read_fingerprint().clone())
-                    .unwrap_or_default(),
-                changed: None,
-                options,
-            },
+            follower,
             parts,
         })
     }
@@ -213,6 +223,21 @@ impl BoundServer {
     #[must_use]
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.addresses
+    }
+
+    /// The options of what it listens on, in the order of [`addresses`](Self::addresses).
+    ///
+    /// ```
+    /// # use stannel::{EndpointSource, Exchange, Request, Server, ServerOptions, StatusCode};
+    /// # let hello = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello");
+    /// let mut options = ServerOptions::default();
+    /// options.use_urls(["http://127.0.0.1:0"]);
+    /// let server = Server::new(options, move || hello).bind().unwrap();
+    /// let endpoint = server.endpoints().next().unwrap();
+    /// assert!(endpoint.https().is_none() && matches!(endpoint.source(), EndpointSource::Urls { .. }));
+    /// ```
+    pub fn endpoints(&self) -> impl ExactSizeIterator<Item = &ListenOptions> {
+        self.follower.served.iter().map(|served| &served.options)
     }
 
     /// Stops and watches the server from any thread.
@@ -394,12 +419,13 @@ impl ServerHandle {
     }
 
     /// Reads the configuration anew, as SIGHUP does, and returns at once;
-    /// [`Observer::reloaded`](crate::Observer::reloaded) hears what came of it. A server that stops, or has no
-    /// configuration, does nothing.
+    /// [`Observer::reloaded`](crate::Observer::reloaded) hears what came of it. A server that stops, or has neither
+    /// configuration nor HTTPS, does nothing.
     ///
     /// Endpoints of the section `Kestrel:Endpoints` that are not changed keep their sockets and connections. Those that are
     /// gone or changed accept no more, close what is idle and let the rest end for five seconds; a changed one on the same
-    /// address keeps its socket. Limits count for new connections. A configuration that cannot be understood changes
+    /// address keeps its socket. Certificates, from files and stores, are loaded anew for all endpoints, and shown from the
+    /// next handshake on; one that cannot be loaded any more stays as it is. Limits count for new connections. A configuration that cannot be understood changes
     /// nothing.
     pub fn reload(&self) {
         self.inner.stop.reload();

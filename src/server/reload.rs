@@ -3,6 +3,9 @@
 use super::command::{Command, Commands, NewEndpoint};
 use super::endpoints::Endpoints;
 use super::listener::{BoundAddress, BoundEndpoint, bind_endpoint};
+#[cfg(feature = "tls")]
+use super::renewal::Followed;
+use super::settling::Settling;
 use super::transport::Transport;
 use super::unix_listener::UnixPath;
 use crate::configuration::Fingerprint;
@@ -10,16 +13,14 @@ use crate::endpoint::{BindError, ListenOptions, ServerOptions};
 use crate::event::{ReloadOutcome, Watch};
 use crate::places::Places;
 use crate::tls::Tickets;
+#[cfg(feature = "tls")]
+use crate::tls::TlsEndpoint;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often the files are looked at.
-const POLL: Duration = Duration::from_millis(250);
-
-/// How long they have to be as they are before they are read: whoever writes two files, or one in two steps, is done by
-/// then. .NET's figure.
-const SETTLE: Duration = Duration::from_millis(250);
+pub(super) const POLL: Duration = Duration::from_millis(250);
 
 /// How long workers may take to close a listening socket whose address is wanted.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -30,6 +31,9 @@ pub(super) struct Served {
     pub(super) options: ListenOptions,
     pub(super) address: BoundAddress,
     pub(super) unix_path: Option<UnixPath>,
+    /// What new connections are answered with.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<TlsEndpoint>>,
 }
 
 /// An endpoint of the newest configuration.
@@ -49,45 +53,37 @@ pub(super) struct Follower {
     pub(super) watch: Watch,
     /// Whether changes of the files are followed.
     pub(super) follows_changes: bool,
-    /// The files as they were when they were last read, with whatever success.
-    pub(super) read: Fingerprint,
-    /// The files as they were found since, and when first.
-    pub(super) changed: Option<(Fingerprint, Instant)>,
+    /// The files of the configuration.
+    pub(super) settling: Settling<Fingerprint>,
+    /// Those of certificates.
+    #[cfg(feature = "tls")]
+    pub(super) files: Vec<Followed>,
 }
 
 impl Follower {
     /// Looks at the files, or reads them at once if that was asked for. Returns when to look again.
     pub(super) fn tick(&mut self, is_asked: bool) -> Option<Duration> {
+        let now = Instant::now();
         if is_asked {
             self.reload();
-        } else if self.follows_changes && self.has_settled() {
+        } else if self.follows_changes && self.has_settled(now) {
             log::info!(target: "stannel", "the configuration has changed");
             self.reload();
         }
-        self.follows_changes.then_some(POLL)
+        #[cfg(feature = "tls")]
+        let has_files = self.look_at_files(now);
+        #[cfg(not(feature = "tls"))]
+        let has_files = false;
+        (self.follows_changes || has_files).then_some(POLL)
     }
 
     /// Whether the files have changed, and then stayed as they are for long enough.
-    fn has_settled(&mut self) -> bool {
-        let Some(configuration) = self.options.followed_configuration() else {
-            return false;
-        };
-        let now = configuration.fingerprint();
-        if now == self.read {
-            self.changed = None;
-            return false;
-        }
-        match &self.changed {
-            Some((found, since)) if *found == now => since.elapsed() >= SETTLE,
-            _ => {
-                self.changed = Some((now, Instant::now()));
-                false
-            }
-        }
+    fn has_settled(&mut self, now: Instant) -> bool {
+        let configuration = self.options.followed_configuration();
+        configuration.is_some_and(|configuration| self.settling.look(configuration.fingerprint(), now))
     }
 
     fn reload(&mut self) {
-        self.changed = None;
         let outcome = self.read_anew().unwrap_or_else(|error| {
             log::error!(target: "stannel", "{error}\nthe configuration that is in force stays");
             ReloadOutcome::refused(error.to_string())
@@ -97,14 +93,20 @@ impl Follower {
 
     /// Nothing is changed before everything is understood.
     fn read_anew(&mut self) -> Result<ReloadOutcome, BindError> {
-        let Some(configuration) = self.options.followed_configuration() else {
-            log::warn!(target: "stannel", "there is no configuration to read anew");
-            return Ok(ReloadOutcome::default());
+        let (options, newer) = match self.options.followed_configuration() {
+            Some(configuration) => {
+                // Before they are read: what is written meanwhile is a change.
+                self.settling.has_read(configuration.fingerprint());
+                let newer = configuration.reload().map_err(BindError::Configuration)?;
+                let options = self.options.follow(&newer).map_err(BindError::Configuration)?;
+                (options, Some(newer))
+            }
+            None if self.served.iter().any(|served| served.options.https().is_some()) => (self.options.clone(), None),
+            None => {
+                log::warn!(target: "stannel", "there is no configuration to read anew");
+                return Ok(ReloadOutcome::default());
+            }
         };
-        // Before they are read: what is written meanwhile is a change.
-        self.read = configuration.fingerprint();
-        let newer = configuration.reload().map_err(BindError::Configuration)?;
-        let options = self.options.follow(&newer).map_err(BindError::Configuration)?;
         let served: Vec<&ListenOptions> = self.served.iter().map(|served| &served.options).collect();
         let plan = options
             .plan_at(SystemTime::now(), &served)
@@ -121,8 +123,16 @@ impl Follower {
             self.change_options(&options);
         }
         self.options = options;
-        self.options.tell_reloaded(&newer);
-        Ok(self.serve(wanted))
+        if let Some(newer) = &newer {
+            self.options.tell_reloaded(newer);
+        }
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "there are no certificates"))]
+        let mut outcome = self.serve(wanted);
+        #[cfg(feature = "tls")]
+        {
+            outcome.renewed = self.take_certificates(&plan);
+        }
+        Ok(outcome)
     }
 
     fn wanted(&self, endpoint: &ListenOptions) -> Result<Wanted, BindError> {
@@ -225,6 +235,8 @@ impl Follower {
             options: endpoint,
             address,
             unix_path: old.unix_path,
+            #[cfg(feature = "tls")]
+            tls: transport.tls,
         });
     }
 
@@ -271,6 +283,8 @@ impl Follower {
             options,
             address: bound.address,
             unix_path: bound.unix_path,
+            #[cfg(feature = "tls")]
+            tls: bound.transport.tls,
         });
     }
 

@@ -19,7 +19,7 @@ impl TlsEndpoint {
 
 /// What lets clients come back without a full handshake: here nobody comes.
 #[derive(Debug, Default)]
-pub(crate) struct Tickets;
+pub(crate) struct Tickets {}
 
 #[derive(Debug)]
 pub(crate) enum Session {}

@@ -1,9 +1,10 @@
 //! Whether a client's certificate is good enough.
 
+use super::certificates::Roots;
 use super::hooks::ClientCertificateValidation;
 use crate::certificate::provider::provider;
 use crate::certificate::{CertificateError, CertificateStores, X509Certificate};
-use crate::endpoint::{ClientCertificateMode, ClientCertificateRoots};
+use crate::endpoint::{ClientCertificateMode, ClientCertificateRoots, HttpsOptions, SniOptions};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -102,14 +103,7 @@ impl ClientSettings {
         if !asks(self.mode) {
             return Ok(Arc::new(NoClientAuth));
         }
-        Ok(Arc::new(Verifier {
-            endpoint: endpoint.to_owned(),
-            is_mandatory: self.mode == ClientCertificateMode::RequireCertificate,
-            chains: chain_verifier(&self.roots)?,
-            roots: self.roots.clone(),
-            validation: self.validation.clone(),
-            told_in: AtomicU64::new(0),
-        }))
+        Ok(Arc::new(Verifier::new(self, endpoint)?))
     }
 }
 
@@ -121,11 +115,31 @@ pub(crate) fn asks(mode: ClientCertificateMode) -> bool {
     )
 }
 
+/// The roots that clients of an endpoint are judged by.
+pub(crate) fn roots_in_use(https: &HttpsOptions) -> Vec<&ClientCertificateRoots> {
+    if https.sni.is_empty() {
+        let roots = https.client_certificate_roots.as_ref();
+        return roots
+            .filter(|_| asks(https.client_certificate_mode))
+            .into_iter()
+            .collect();
+    }
+    let of_pattern = |sni: &'_ SniOptions| asks(sni.client_certificate_mode.unwrap_or(https.client_certificate_mode));
+    let asking = https.sni.iter().filter(|sni| of_pattern(sni));
+    asking
+        .filter_map(|sni| {
+            sni.client_certificate_roots
+                .as_ref()
+                .or(https.client_certificate_roots.as_ref())
+        })
+        .collect()
+}
+
 /// Reads the roots. Their dates do not count: they are trusted because they were named.
 pub(crate) fn read_roots(
     roots: &ClientCertificateRoots,
     stores: &CertificateStores,
-) -> Result<Vec<X509Certificate>, CertificateError> {
+) -> Result<Roots, CertificateError> {
     let usable = |root: &X509Certificate| RootCertStore::empty().add(der(root));
     match roots {
         ClientCertificateRoots::File(path) => {
@@ -136,7 +150,7 @@ pub(crate) fn read_roots(
                     reason: format!("its certificate {} cannot be a root: {error}", root.subject()),
                 })?;
             }
-            Ok(roots)
+            Ok(roots.into())
         }
         ClientCertificateRoots::System => {
             // Intermediates may lie among them, and old certificates that rustls does not read.
@@ -148,7 +162,7 @@ pub(crate) fn read_roots(
                     reason: "it is empty; install ca-certificates, or set SSL_CERT_FILE".to_owned(),
                 });
             }
-            Ok(roots)
+            Ok(roots.into())
         }
     }
 }
@@ -185,6 +199,17 @@ struct Verifier {
 }
 
 impl Verifier {
+    fn new(settings: &ClientSettings, endpoint: &str) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            endpoint: endpoint.to_owned(),
+            is_mandatory: settings.mode == ClientCertificateMode::RequireCertificate,
+            chains: chain_verifier(&settings.roots)?,
+            roots: settings.roots.clone(),
+            validation: settings.validation.clone(),
+            told_in: AtomicU64::new(0),
+        })
+    }
+
     /// The built-in verdict.
     fn judge(&self, leaf: &X509Certificate, intermediates: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Fault> {
         let Some(chains) = &self.chains else {
@@ -235,14 +260,17 @@ impl Verifier {
 
     /// A client can come again and again, so that most lines stay below what is usually read.
     fn tell(&self, certificate: &str, reason: &str, now: UnixTime) {
+        let (level, endpoint) = (self.level(now), &self.endpoint);
+        log::log!(target: "stannel::https", level, "{endpoint}: refused the client certificate {certificate}: {reason}");
+    }
+
+    /// One line a second is for everybody.
+    fn level(&self, now: UnixTime) -> log::Level {
         let second = now.as_secs();
-        let level = if self.told_in.swap(second, Ordering::Relaxed) == second {
-            log::Level::Debug
-        } else {
-            log::Level::Info
-        };
-        let endpoint = &self.endpoint;
-        log::log!(target: "stannel", level, "{endpoint}: refused the client certificate {certificate}: {reason}");
+        match self.told_in.swap(second, Ordering::Relaxed) == second {
+            true => log::Level::Debug,
+            false => log::Level::Info,
+        }
     }
 }
 
@@ -308,16 +336,77 @@ fn is_for_clients(certificate: &X509Certificate) -> bool {
 /// A subject is whatever the client has written into it.
 fn named(certificate: &X509Certificate) -> String {
     let subject = certificate.subject().to_string();
-    let shown: String = subject.chars().take(MAX_SUBJECT).flat_map(char::escape_debug).collect();
-    let rest = if subject.chars().nth(MAX_SUBJECT).is_some() {
-        "…"
-    } else {
-        ""
-    };
-    format!("{shown}{rest} ({})", certificate.thumbprint())
+    format!("{} ({})", shortened(&subject), certificate.thumbprint())
+}
+
+fn shortened(subject: &str) -> String {
+    let mut left = subject.chars();
+    let shown: String = left.by_ref().take(MAX_SUBJECT).flat_map(char::escape_debug).collect();
+    let rest = if left.next().is_some() { "…" } else { "" };
+    format!("{shown}{rest}")
 }
 
 const CLIENT_AUTHENTICATION: &str = "1.3.6.1.5.5.7.3.2";
 
 /// Characters of a subject in the log.
 const MAX_SUBJECT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain() -> Vec<X509Certificate> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dotnet/pem");
+        X509Certificate::read_all(format!("{folder}/chain.pem")).unwrap()
+    }
+
+    #[test]
+    fn settings_are_equal_where_they_make_no_difference() {
+        let allow = ClientCertificateMode::AllowCertificate;
+        let no = ClientCertificateMode::NoCertificate;
+        let yes = ClientCertificateValidation::new(|_, _| true);
+        let other = ClientCertificateValidation::new(|_, _| true);
+        let of = |mode, roots: &[X509Certificate], by: Option<&ClientCertificateValidation>| {
+            ClientSettings::new(mode, roots.to_vec(), by.cloned())
+        };
+        let (roots, mut reversed) = (chain(), chain());
+        reversed.reverse();
+        reversed.extend(chain());
+        assert_eq!(of(allow, &roots, Some(&yes)), of(allow, &reversed, Some(&yes)));
+        assert_eq!(of(no, &roots, Some(&yes)), of(no, &[], None));
+        assert_ne!(of(allow, &roots, Some(&yes)), of(allow, &roots, Some(&other)));
+        assert_ne!(of(allow, &roots, None), of(allow, &roots[..1], None));
+        assert_ne!(of(allow, &[], None), of(no, &[], None));
+    }
+
+    #[test]
+    fn roots_of_the_machine() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dotnet/pem");
+        let stores = CertificateStores::in_home("/absent");
+        let error = read_roots(&ClientCertificateRoots::System, &stores).unwrap_err();
+        assert!(error.to_string().contains("install ca-certificates"), "{error}");
+        let stores = stores.trusting(format!("{folder}/chain.pem"));
+        let roots = read_roots(&ClientCertificateRoots::System, &stores).unwrap();
+        assert_eq!(roots[..], chain()[2..], "neither the leaf nor the intermediate");
+        let file = ClientCertificateRoots::File(format!("{folder}/chain.pem").into());
+        assert_eq!(read_roots(&file, &stores).unwrap()[..], chain(), "all that were named");
+    }
+
+    #[test]
+    fn one_line_a_second_is_for_everybody() {
+        use log::Level::{Debug, Info};
+        let settings = ClientSettings::new(ClientCertificateMode::AllowCertificate, Vec::new(), None);
+        let verifier = Verifier::new(&settings, "here").unwrap();
+        let level = |second| verifier.level(UnixTime::since_unix_epoch(Duration::from_secs(second)));
+        assert_eq!([5, 5, 5, 6, 6, 9].map(level), [Info, Debug, Debug, Info, Debug, Info]);
+    }
+
+    #[test]
+    fn subjects_are_whatever_somebody_wrote() {
+        assert_eq!(shortened("CN=client"), "CN=client");
+        assert_eq!(shortened("CN=a\nb\u{1b}[31m"), "CN=a\\nb\\u{1b}[31m");
+        let long = "x".repeat(MAX_SUBJECT);
+        assert_eq!(shortened(&long), long);
+        assert_eq!(shortened(&format!("{long}y")), format!("{long}…"));
+    }
+}

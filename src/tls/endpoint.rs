@@ -1,13 +1,13 @@
 //! What an endpoint answers a ClientHello with.
 
 use super::certificates::TlsCertificates;
-use super::client_certificates::{self, ClientSettings, asks, read_roots};
+use super::client_certificates::{self, ClientSettings};
 use super::error::TlsError;
 use super::hooks::{OnAuthenticate, OnClientHello, ServerCertificateSelector};
-use super::server_config::{Slot, alpn, server_config};
+use super::server_config::{Shown, alpn, server_config};
 use super::sni::{self, HostPatterns};
 use super::tickets::Tickets;
-use crate::certificate::{Certificate, CertificateStores, X509Certificate};
+use crate::certificate::Certificate;
 use crate::endpoint::{
     ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions, ListenOptions, SslProtocols,
 };
@@ -16,7 +16,7 @@ use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// What an endpoint answers a ClientHello with; shared by all loops.
@@ -25,11 +25,8 @@ pub struct TlsEndpoint {
     /// For messages.
     name: String,
     handshake_timeout: Option<Duration>,
-    answers: Answers,
-    /// The certificate that is no pattern's own.
-    own: Arc<Slot>,
-    /// Sent behind it as well.
-    issuers: Vec<X509Certificate>,
+    /// Made anew when certificates change; a handshake has those that it began with.
+    answers: RwLock<Arc<Answers>>,
     selector: Option<ServerCertificateSelector>,
     on_authenticate: Option<OnAuthenticate>,
 }
@@ -47,8 +44,8 @@ enum Answers {
 #[derive(Debug)]
 struct Answer {
     config: Arc<ServerConfig>,
-    /// The pattern's own certificate.
-    slot: Option<Arc<Slot>>,
+    /// Whether its pattern has a certificate of its own, which no selector replaces.
+    has_own: bool,
 }
 
 /// Why a client is refused.
@@ -63,13 +60,11 @@ impl TlsEndpoint {
     /// One that gives every client the same.
     #[must_use]
     pub fn from_config(config: Arc<ServerConfig>) -> Self {
-        let own = Arc::default();
+        let has_own = false;
         Self {
             name: "this endpoint".to_owned(),
             handshake_timeout: HttpsOptions::default().handshake_timeout,
-            answers: Answers::One(Answer { config, slot: None }),
-            own,
-            issuers: Vec::new(),
+            answers: RwLock::new(Arc::new(Answers::One(Answer { config, has_own }))),
             selector: None,
             on_authenticate: None,
         }
@@ -94,7 +89,7 @@ impl TlsEndpoint {
     ///
     /// # Errors
     ///
-    /// If the roots for client certificates cannot be had.
+    /// If rustls refuses, for instance because the machine gives no random numbers.
     pub fn of(endpoint: &ListenOptions) -> Result<Option<Self>, TlsError> {
         let Some(https) = endpoint.https() else {
             return Ok(None);
@@ -108,7 +103,7 @@ impl TlsEndpoint {
     ///
     /// # Errors
     ///
-    /// If the roots for client certificates cannot be had.
+    /// If rustls refuses.
     pub(crate) fn new(
         name: &str,
         https: &HttpsOptions,
@@ -116,18 +111,14 @@ impl TlsEndpoint {
         certificates: &TlsCertificates,
         tickets: &Tickets,
     ) -> Result<Self, TlsError> {
-        let own = Arc::new(Slot::default());
-        let new = Self {
-            answers: answers(name, https, protocols, certificates, tickets, &own)?,
+        let answers = answers(name, https, protocols, certificates, tickets)?;
+        Ok(Self {
+            answers: RwLock::new(Arc::new(answers)),
             name: name.to_owned(),
             handshake_timeout: https.handshake_timeout,
-            own,
-            issuers: https.server_certificate_chain.clone(),
             selector: https.server_certificate_selector.clone(),
             on_authenticate: https.on_authenticate.clone(),
-        };
-        new.set_certificates(certificates);
-        Ok(new)
+        })
     }
 
     /// How long a handshake may take in all; `None`: for ever.
@@ -135,22 +126,27 @@ impl TlsEndpoint {
         self.handshake_timeout
     }
 
-    /// New certificates for the handshakes to come; nothing else changes, so that sessions can still be taken up.
-    pub(crate) fn set_certificates(&self, certificates: &TlsCertificates) {
-        let own = certificates.own.as_ref();
-        let own = own.map(|own| match self.issuers.is_empty() {
-            true => own.certified_key(),
-            false => own.with_issuers(&self.issuers).certified_key(),
-        });
-        self.own.set(own);
-        let Answers::ByName(_, answers) = &self.answers else {
-            return;
-        };
-        for (answer, certificate) in answers.iter().zip(&certificates.by_pattern) {
-            if let Some(slot) = &answer.slot {
-                slot.set(certificate.as_ref().map(Certificate::certified_key));
-            }
-        }
+    /// New certificates for the handshakes to come. Sessions can still be taken up, unless the roots for client
+    /// certificates are others.
+    ///
+    /// # Errors
+    ///
+    /// If rustls refuses; everything is as it was then.
+    pub(crate) fn renew(
+        &self,
+        https: &HttpsOptions,
+        protocols: HttpProtocols,
+        certificates: &TlsCertificates,
+        tickets: &Tickets,
+    ) -> Result<(), TlsError> {
+        let answers = Arc::new(answers(&self.name, https, protocols, certificates, tickets)?);
+        // An assignment leaves nothing half done, whoever panicked.
+        *self.answers.write().unwrap_or_else(PoisonError::into_inner) = answers;
+        Ok(())
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// rustls' configuration for this client, or why it is refused.
@@ -159,7 +155,8 @@ impl TlsEndpoint {
         hello: &ClientHello<'_>,
         connection: &ConnectionInfo,
     ) -> Result<Arc<ServerConfig>, Refusal> {
-        let answer = match &self.answers {
+        let answers = self.answers();
+        let answer = match &*answers {
             Answers::One(answer) => answer,
             Answers::ByName(patterns, answers) => patterns
                 .choose(hello.server_name())
@@ -169,10 +166,10 @@ impl TlsEndpoint {
         };
         let mut config = Arc::clone(&answer.config);
         if let Some(selector) = &self.selector
-            && answer.slot.is_none()
+            && !answer.has_own
         {
             let key = self.select(selector, hello, connection)?;
-            Arc::make_mut(&mut config).cert_resolver = Arc::new(Slot::new(Some(key)));
+            Arc::make_mut(&mut config).cert_resolver = Arc::new(Shown(Some(key)));
         }
         if let Some(hook) = &self.on_authenticate {
             let config = Arc::make_mut(&mut config);
@@ -233,19 +230,24 @@ fn answers(
     protocols: HttpProtocols,
     certificates: &TlsCertificates,
     tickets: &Tickets,
-    own: &Arc<Slot>,
 ) -> Result<Answers, TlsError> {
     if let Some(answer) = https.on_client_hello() {
         return Ok(Answers::Program(answer.clone(), protocols));
     }
+    let own = certificates.own.as_ref();
+    let own = own.map(|own| match https.server_certificate_chain.as_slice() {
+        [] => own.certified_key(),
+        issuers => own.with_issuers(issuers).certified_key(),
+    });
     let maker = Maker {
         name,
         https,
+        certificates,
         tickets,
         own,
     };
     if https.sni.is_empty() {
-        let clients = maker.clients(https.client_certificate_mode, https.client_certificate_roots.as_ref())?;
+        let clients = maker.clients(https.client_certificate_mode, https.client_certificate_roots.as_ref());
         return Ok(Answers::One(maker.answer(
             https.ssl_protocols,
             protocols,
@@ -261,12 +263,12 @@ fn answers(
             sni.client_certificate_roots
                 .as_ref()
                 .or(https.client_certificate_roots.as_ref()),
-        )?;
+        );
         answers.push(maker.answer(
             sni.ssl_protocols.unwrap_or(https.ssl_protocols),
             sni.protocols.unwrap_or(protocols),
             &clients,
-            certificate.map(|_| Arc::default()),
+            certificate,
         )?);
     }
     let patterns = HostPatterns::new(https.sni.iter().map(|sni| sni.pattern.as_str()));
@@ -277,24 +279,17 @@ fn answers(
 struct Maker<'a> {
     name: &'a str,
     https: &'a HttpsOptions,
+    certificates: &'a TlsCertificates,
     tickets: &'a Tickets,
-    own: &'a Arc<Slot>,
+    /// What is shown where a pattern has no certificate of its own.
+    own: Option<Arc<CertifiedKey>>,
 }
 
 impl Maker<'_> {
-    fn clients(
-        &self,
-        mode: ClientCertificateMode,
-        roots: Option<&ClientCertificateRoots>,
-    ) -> Result<ClientSettings, TlsError> {
-        let roots = roots.filter(|_| asks(mode));
-        let roots = roots.map(|roots| read_roots(roots, &CertificateStores::from_environment()));
-        let roots = roots.transpose().map_err(|error| TlsError::ClientRoots {
-            endpoint: self.name.to_owned(),
-            error: Box::new(error),
-        })?;
+    fn clients(&self, mode: ClientCertificateMode, roots: Option<&ClientCertificateRoots>) -> ClientSettings {
+        let roots = roots.and_then(|roots| self.certificates.roots_of(roots));
         let validation = self.https.client_certificate_validation.clone();
-        Ok(ClientSettings::new(mode, roots.unwrap_or_default(), validation))
+        ClientSettings::new(mode, roots.map(|roots| roots.to_vec()).unwrap_or_default(), validation)
     }
 
     fn answer(
@@ -302,17 +297,17 @@ impl Maker<'_> {
         ssl_protocols: SslProtocols,
         protocols: HttpProtocols,
         clients: &ClientSettings,
-        slot: Option<Arc<Slot>>,
+        certificate: Option<&Certificate>,
     ) -> Result<Answer, TlsError> {
-        let taken = slot.as_ref().unwrap_or(self.own);
-        let config = server_config(ssl_protocols, protocols, clients, self.name, self.tickets, taken);
+        let shown = certificate.map(Certificate::certified_key).or_else(|| self.own.clone());
+        let config = server_config(ssl_protocols, protocols, clients, self.name, self.tickets, shown);
         let config = config.map_err(|error| TlsError::Library {
             endpoint: self.name.to_owned(),
             reason: error.to_string(),
         })?;
         Ok(Answer {
             config: Arc::new(config),
-            slot,
+            has_own: certificate.is_some(),
         })
     }
 }

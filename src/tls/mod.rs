@@ -50,7 +50,9 @@ pub use sni::HostPatterns;
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{Session, Tickets};
 #[cfg(feature = "tls")]
-pub(crate) use certificates::TlsCertificates;
+pub(crate) use certificates::{Roots, TlsCertificates};
+#[cfg(feature = "tls")]
+pub(crate) use client_certificates::read_roots;
 #[cfg(feature = "tls")]
 pub(crate) use endpoint::warnings;
 #[cfg(feature = "tls")]

@@ -7,42 +7,31 @@ use crate::endpoint::{HttpProtocols, SslProtocols};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SupportedProtocolVersion};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-/// The certificate that handshakes get from now on.
-#[derive(Debug, Default)]
-pub(crate) struct Slot(RwLock<Option<Arc<CertifiedKey>>>);
+/// The one certificate that handshakes get; `None` where a selector chooses it later.
+#[derive(Debug)]
+pub(crate) struct Shown(pub(crate) Option<Arc<CertifiedKey>>);
 
-impl Slot {
-    pub(crate) fn new(key: Option<Arc<CertifiedKey>>) -> Self {
-        Self(RwLock::new(key))
-    }
-
-    pub(crate) fn set(&self, key: Option<Arc<CertifiedKey>>) {
-        // An assignment leaves nothing half done, whoever panicked.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
-    }
-}
-
-impl ResolvesServerCert for Slot {
+impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.clone()
     }
 }
 
-/// A configuration that takes its certificate from `slot`.
+/// A configuration that shows this certificate.
 pub(crate) fn server_config(
     ssl_protocols: SslProtocols,
     protocols: HttpProtocols,
     clients: &ClientSettings,
     endpoint: &str,
     tickets: &Tickets,
-    slot: &Arc<Slot>,
+    shown: Option<Arc<CertifiedKey>>,
 ) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&versions(ssl_protocols))?
         .with_client_cert_verifier(clients.verifier(endpoint)?)
-        .with_cert_resolver(Arc::clone(slot) as Arc<dyn ResolvesServerCert>);
+        .with_cert_resolver(Arc::new(Shown(shown)));
     let resumption = tickets.for_settings(clients)?;
     config.ticketer = resumption.ticketer;
     config.session_storage = resumption.sessions;

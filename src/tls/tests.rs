@@ -4,25 +4,29 @@ mod authority;
 mod handshake;
 
 use super::certificates::TlsCertificates;
+use super::client_certificates::read_roots;
 use super::endpoint::warnings;
 use super::tickets::Tickets;
 use super::{
     ClientCertificateError, ClientCertificateValidation, OnAuthenticate, ServerCertificateSelector, TlsEndpoint,
     TlsError, TlsHandshakeOptions,
 };
-use crate::certificate::{Certificate, X509Certificate};
+use crate::certificate::{Certificate, CertificateStores, X509Certificate};
 use crate::endpoint::{
     ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions, ServerOptions, SniOptions, SslProtocols,
 };
 use authority::{Authority, Days, Facts, Issued, Usage};
 use handshake::{Outcome, client, shake};
 use rustls::AlertDescription as Alert;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ProtocolVersion, SupportedProtocolVersion};
+use rustls::{ClientConfig, ProtocolVersion, SignatureScheme, SupportedProtocolVersion};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+const NAME: &str = "https://[::]:443";
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// An authority for servers, a certificate of it for `site.test`, and the tickets of a server.
@@ -37,7 +41,7 @@ impl World {
         let authority = Authority::new("servers");
         let certificates = TlsCertificates {
             own: Some(authority.server("site.test")),
-            by_pattern: Vec::new(),
+            ..TlsCertificates::default()
         };
         Self {
             authority,
@@ -48,7 +52,22 @@ impl World {
 
     fn try_endpoint(&self, https: &HttpsOptions) -> Result<TlsEndpoint, TlsError> {
         let protocols = HttpProtocols::HTTP1_AND_HTTP2;
-        TlsEndpoint::new("https://[::]:443", https, protocols, &self.certificates, &self.tickets)
+        let certificates = self.with_roots(https)?;
+        TlsEndpoint::new(NAME, https, protocols, &certificates, &self.tickets)
+    }
+
+    /// The certificates, and the roots that are wanted.
+    fn with_roots(&self, https: &HttpsOptions) -> Result<TlsCertificates, TlsError> {
+        let mut certificates = self.certificates.clone();
+        let stores = CertificateStores::from_environment();
+        certificates.read_roots(NAME, https, |roots| read_roots(roots, &stores))?;
+        Ok(certificates)
+    }
+
+    fn renew(&self, endpoint: &TlsEndpoint, https: &HttpsOptions) {
+        let certificates = self.with_roots(https).unwrap();
+        let renewed = endpoint.renew(https, HttpProtocols::HTTP1_AND_HTTP2, &certificates, &self.tickets);
+        renewed.unwrap();
     }
 
     fn endpoint(&self, https: &HttpsOptions) -> TlsEndpoint {
@@ -141,6 +160,7 @@ fn by_name() -> (World, HttpsOptions) {
             None,
             Some(world.authority.server("x.b.test")),
         ],
+        roots: Vec::new(),
     };
     (world, https)
 }
@@ -191,22 +211,17 @@ fn each_name_has_its_entry() {
 
 #[test]
 fn new_certificates_are_for_the_next_handshake() {
-    let (world, https) = by_name();
+    let (mut world, https) = by_name();
     let endpoint = world.endpoint(&https);
+    let client = world.client(BOTH);
     let served = |name| {
-        let done = shake(&endpoint, &Arc::new(world.client(BOTH)), name).unwrap();
+        let done = shake(&endpoint, &Arc::new(client.clone()), name).unwrap();
         done.served()[0].clone()
     };
     let before = [served("a.test"), served("b.test"), served("x.b.test")];
-    let newer = TlsCertificates {
-        own: Some(world.authority.server("b.test")),
-        by_pattern: vec![
-            Some(world.authority.server("a.test")),
-            None,
-            world.certificates.by_pattern[2].clone(),
-        ],
-    };
-    endpoint.set_certificates(&newer);
+    world.certificates.own = Some(world.authority.server("b.test"));
+    world.certificates.by_pattern[0] = Some(world.authority.server("a.test"));
+    world.renew(&endpoint, &https);
     let after = [served("a.test"), served("b.test"), served("x.b.test")];
     assert_ne!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
@@ -359,6 +374,42 @@ fn client_certificates() {
     }
 }
 
+/// Remembers which authorities a server names when it asks.
+#[derive(Debug, Default)]
+struct Hints(Mutex<Option<usize>>);
+
+impl ResolvesClientCert for Hints {
+    fn resolve(&self, authorities: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().unwrap() = Some(authorities.len());
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn nobody_learns_whom_the_server_trusts() {
+    let world = World::new();
+    let roots = roots_file(&[&Authority::new("clients").pem]);
+    for (mode, asked) in [
+        (ClientCertificateMode::NoCertificate, None),
+        (ClientCertificateMode::AllowCertificate, Some(0)),
+    ] {
+        let mut https = HttpsOptions::default();
+        https.client_certificate_mode = mode;
+        https.client_certificate_roots = Some(ClientCertificateRoots::File(roots.path().into()));
+        for version in [&TLS12, &TLS13] {
+            let hints = Arc::new(Hints::default());
+            let mut client = world.client(&[version]);
+            client.client_auth_cert_resolver = Arc::clone(&hints) as Arc<dyn ResolvesClientCert>;
+            assert!(shake(&world.endpoint(&https), &Arc::new(client), "site.test").is_ok());
+            assert_eq!(*hints.0.lock().unwrap(), asked, "{mode} {version:?}");
+        }
+    }
+}
+
 #[test]
 fn a_callback_has_the_last_word() {
     let world = World::new();
@@ -440,7 +491,7 @@ fn without_roots_nobody_is_accepted_and_that_is_told() {
 }
 
 #[test]
-fn roots_are_read_when_the_endpoint_is_made() {
+fn roots_are_read_if_anybody_is_asked() {
     let world = World::new();
     let mut https = HttpsOptions::default();
     https.client_certificate_mode = ClientCertificateMode::RequireCertificate;
@@ -464,7 +515,7 @@ fn clients_come_back_without_a_full_handshake() {
         assert!(!resumes(&endpoint));
         assert!(resumes(&endpoint));
         world.certificates.own = Some(world.authority.server("site.test"));
-        endpoint.set_certificates(&world.certificates);
+        world.renew(&endpoint, &HttpsOptions::default());
         assert!(
             resumes(&endpoint),
             "a new certificate changes nothing for those who were here"
@@ -475,6 +526,33 @@ fn clients_come_back_without_a_full_handshake() {
             resumes(&world.endpoint(&https)),
             "nor does a reload, or another endpoint"
         );
+    }
+}
+
+#[test]
+fn new_roots_judge_the_next_handshake_and_no_session_survives_them() {
+    let world = World::new();
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let roots = roots_file(&[&old.pem]);
+    let mut https = HttpsOptions::default();
+    https.client_certificate_mode = ClientCertificateMode::RequireCertificate;
+    https.client_certificate_roots = Some(ClientCertificateRoots::File(roots.path().into()));
+    let endpoint = world.endpoint(&https);
+    for version in [&TLS12, &TLS13] {
+        let of = |authority: &Authority| {
+            let issued = authority.issue("client", Facts::default());
+            Arc::new(client(&world.authority.der, Some((&issued, &[])), &[version]))
+        };
+        let (known, stranger) = (of(&old), of(&new));
+        assert!(shake(&endpoint, &known, "site.test").is_ok());
+        assert!(shake(&endpoint, &known, "site.test").unwrap().is_resumed());
+        assert!(shake(&endpoint, &stranger, "site.test").is_err());
+        std::fs::write(roots.path(), &new.pem).unwrap();
+        world.renew(&endpoint, &https);
+        assert!(shake(&endpoint, &known, "site.test").is_err());
+        assert!(!shake(&endpoint, &stranger, "site.test").unwrap().is_resumed());
+        std::fs::write(roots.path(), &old.pem).unwrap();
+        world.renew(&endpoint, &https);
     }
 }
 
@@ -613,7 +691,7 @@ fn a_program_may_answer_with_rustls_own_configuration() {
     let world = World::new();
     let key = world.certificates.own.as_ref().unwrap().certified_key();
     let config = |protocols: &[&str]| {
-        let resolver = Arc::new(super::server_config::Slot::new(Some(Arc::clone(&key))));
+        let resolver = Arc::new(super::server_config::Shown(Some(Arc::clone(&key))));
         let builder = rustls::ServerConfig::builder_with_provider(crate::certificate::provider::provider());
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);

@@ -47,7 +47,7 @@ impl Tickets {
 const MAX_SETTINGS: usize = 32;
 
 /// Only TLS 1.2 clients without tickets need them remembered here: a few hundred bytes each.
-const MAX_SESSIONS: usize = 1024;
+const MAX_SESSIONS: usize = 256;
 
 #[cfg(test)]
 mod tests {

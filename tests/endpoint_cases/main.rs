@@ -6,6 +6,8 @@ mod binding;
 mod certificates;
 mod code;
 mod config;
+#[cfg(feature = "dev-cert")]
+mod development;
 mod files;
 mod front;
 mod https;
@@ -20,6 +22,9 @@ mod urls;
 mod client;
 #[path = "../support/core.rs"]
 mod core;
+#[cfg(feature = "dev-cert")]
+#[path = "../support/home.rs"]
+mod home;
 #[path = "../support/logs.rs"]
 mod logs;
 #[path = "../support/certificates.rs"]
@@ -102,7 +107,14 @@ fn run(case: &Case) -> Outcome {
         "tls" => tls::tls(case),
         "https-redirect" => https::redirect(case).into(),
         "hsts" => https::hsts(case).into(),
-        "dev-cert-profile" | "dev-certs-tool" => Outcome::Skipped("it is about TLS, which is not served yet"),
+        #[cfg(feature = "dev-cert")]
+        "dev-cert-profile" => development::profile(case),
+        #[cfg(feature = "dev-cert")]
+        "dev-certs-tool" => development::tool(case).into(),
+        #[cfg(not(feature = "dev-cert"))]
+        "dev-cert-profile" | "dev-certs-tool" => {
+            Outcome::Skipped("it is about development certificates, and the feature dev-cert is off")
+        }
         "reload" => reload::reload(case),
         "systemd" => binding::systemd(case).into(),
         _ => Outcome::Failed(format!("unknown kind {}", case.kind)),

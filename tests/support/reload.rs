@@ -8,7 +8,7 @@ use stannel::{
     Configuration, Exchange, Handler, Observer, ReloadOutcome, Request, Server, ServerHandle, ServerOptions, StatusCode,
 };
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -41,7 +41,20 @@ impl Following {
         F: Fn() -> H + Send + Sync + 'static,
         H: Handler + 'static,
     {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), text, change, factory)
+    }
+
+    /// The same with the file in that folder.
+    pub(crate) fn start_in<H, F>(
+        folder: TempDir,
+        text: &str,
+        change: impl FnOnce(&mut ServerOptions),
+        factory: F,
+    ) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
         fs::write(folder.path().join("appsettings.json"), text).unwrap();
         let configuration = Configuration::builder()
             .set_base_path(folder.path())
@@ -62,10 +75,19 @@ impl Following {
         F: Fn() -> H + Send + Sync + 'static,
         H: Handler + 'static,
     {
-        let (sender, outcomes) = channel();
         let mut options = configuration.server_options().unwrap();
-        options.observer = Some(Arc::new(Tell(Mutex::new(sender))));
         change(&mut options);
+        Self::serve(folder, options, factory)
+    }
+
+    /// Serves what the options say; what they follow is in that folder.
+    pub(crate) fn serve<H, F>(folder: TempDir, mut options: ServerOptions, factory: F) -> Self
+    where
+        F: Fn() -> H + Send + Sync + 'static,
+        H: Handler + 'static,
+    {
+        let (sender, outcomes) = channel();
+        options.observer = Some(Arc::new(Tell(Mutex::new(sender))));
         let server = Server::new(options, factory).bind().unwrap();
         let handle = server.handle();
         Self {
@@ -74,6 +96,10 @@ impl Following {
             outcomes,
             running: Some(std::thread::spawn(move || server.run().unwrap())),
         }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn file(&self) -> PathBuf {

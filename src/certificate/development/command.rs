@@ -139,7 +139,7 @@ impl Tool<'_> {
         }
         let lacking = self.stores.development_trust(certificate, self.now).lacking;
         Err(failure(NONE_TRUSTED)(format!(
-            "It is not trusted everywhere: {} (stannel dev-certs https --trust)",
+            "It is not trusted by {}; stannel dev-certs https --trust tells more.",
             lacking.join(", ")
         )))
     }

@@ -1,12 +1,49 @@
 //! Where browsers keep what they trust: databases of NSS.
 
 use crate::certificate::machine::files_in;
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// A browser, and those that are made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Browser {
+    Chromium,
+    Firefox,
+}
+
+impl Browser {
+    /// How the certificate is trusted, in the letters of NSS. Chromium wants it trusted as a peer (P), and refuses a leaf
+    /// that is trusted as an authority alone; Firefox looks only at that (C).
+    pub(super) fn trust(self) -> &'static str {
+        match self {
+            Self::Chromium => "P,,",
+            Self::Firefox => "CP,,",
+        }
+    }
+
+    /// Whether the browser is content with this trust.
+    pub(super) fn accepts(self, trust: &str) -> bool {
+        let for_servers = trust.split(',').next().unwrap_or_default();
+        for_servers.contains(match self {
+            Self::Chromium => 'P',
+            Self::Firefox => 'C',
+        })
+    }
+}
+
+impl fmt::Display for Browser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chromium => "Chromium",
+            Self::Firefox => "Firefox",
+        })
+    }
+}
 
 /// A folder with a database, or for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Database {
-    pub(super) browser: &'static str,
+    pub(super) browser: Browser,
     pub(super) folder: PathBuf,
 }
 
@@ -24,8 +61,8 @@ pub(super) fn find(home: &Path, data: Option<&Path>, named: Option<&[PathBuf]>, 
     if let Some(named) = named {
         let databases = named.iter().map(|folder| Database {
             browser: match folder.display().to_string().contains("/.mozilla/firefox/") {
-                true => FIREFOX,
-                false => CHROMIUM,
+                true => Browser::Firefox,
+                false => Browser::Chromium,
             },
             folder: folder.clone(),
         });
@@ -49,11 +86,11 @@ pub(super) fn find(home: &Path, data: Option<&Path>, named: Option<&[PathBuf]>, 
         .filter(|it| is_profile(it));
     let is_new = own.iter().all(|folder| !folder.is_dir()) && is_installed(programs);
     let chromium = |folder: PathBuf| Database {
-        browser: CHROMIUM,
+        browser: Browser::Chromium,
         folder,
     };
     let firefox = profiles.map(|folder| Database {
-        browser: FIREFOX,
+        browser: Browser::Firefox,
         folder,
     });
     Browsers {
@@ -90,9 +127,6 @@ fn is_installed(programs: &[PathBuf]) -> bool {
     BROWSERS.iter().any(|name| program(name, &folders).is_some())
 }
 
-pub(super) const CHROMIUM: &str = "Chromium";
-pub(super) const FIREFOX: &str = "Firefox";
-
 /// Chromium under its names, and browsers made of it that share its database.
 const BROWSERS: [&str; 8] = [
     "chromium",
@@ -118,14 +152,14 @@ mod tests {
         assert_eq!((nothing.databases.len(), nothing.to_be_made), (0, None));
 
         let found = [
-            (CHROMIUM, ".pki/nssdb"),
-            (CHROMIUM, ".local/share/pki/nssdb"),
-            (CHROMIUM, "snap/chromium/current/.pki/nssdb"),
-            (CHROMIUM, "snap/chromium/current/.local/share/pki/nssdb"),
-            (FIREFOX, ".mozilla/firefox/a1.default"),
-            (FIREFOX, ".mozilla/firefox/b2.default-esr"),
-            (FIREFOX, ".mozilla/firefox/c3.dev-edition-default"),
-            (FIREFOX, "snap/firefox/common/.mozilla/firefox/d4.default"),
+            (Browser::Chromium, ".pki/nssdb"),
+            (Browser::Chromium, ".local/share/pki/nssdb"),
+            (Browser::Chromium, "snap/chromium/current/.pki/nssdb"),
+            (Browser::Chromium, "snap/chromium/current/.local/share/pki/nssdb"),
+            (Browser::Firefox, ".mozilla/firefox/a1.default"),
+            (Browser::Firefox, ".mozilla/firefox/b2.default-esr"),
+            (Browser::Firefox, ".mozilla/firefox/c3.dev-edition-default"),
+            (Browser::Firefox, "snap/firefox/common/.mozilla/firefox/d4.default"),
         ];
         for name in found
             .map(|(_, name)| name)
@@ -134,16 +168,19 @@ mod tests {
         {
             std::fs::create_dir_all(home.join(name)).unwrap();
         }
-        let expect = |names: &[(&'static str, &str)]| -> Vec<Database> {
-            let database = |(browser, name): &(&'static str, &str)| Database {
-                browser,
+        let expect = |names: &[(Browser, &str)]| -> Vec<Database> {
+            let database = |(browser, name): &(Browser, &str)| Database {
+                browser: *browser,
                 folder: home.join(name),
             };
             names.iter().map(database).collect()
         };
         assert_eq!(find(home, None, None, &[]).databases, expect(&found));
         let elsewhere = find(home, Some(&home.join("data")), None, &[]);
-        assert_eq!(elsewhere.databases[1], expect(&[(CHROMIUM, "data/pki/nssdb")])[0]);
+        assert_eq!(
+            elsewhere.databases[1],
+            expect(&[(Browser::Chromium, "data/pki/nssdb")])[0]
+        );
 
         let named = [
             home.join(".mozilla/firefox/a1.default"),
@@ -153,8 +190,28 @@ mod tests {
         let named = find(home, None, Some(&named), &[]);
         assert_eq!(
             named.databases,
-            expect(&[(FIREFOX, ".mozilla/firefox/a1.default"), (CHROMIUM, "data")])
+            expect(&[
+                (Browser::Firefox, ".mozilla/firefox/a1.default"),
+                (Browser::Chromium, "data")
+            ])
         );
+    }
+
+    #[test]
+    fn each_browser_has_its_own_idea_of_trust() {
+        let table = [
+            ("P,,", true, false),
+            ("C,,", false, true),
+            ("CP,,", true, true),
+            (",CP,CP", false, false),
+        ];
+        for (trust, chromium, firefox) in table {
+            let found = (Browser::Chromium.accepts(trust), Browser::Firefox.accepts(trust));
+            assert_eq!(found, (chromium, firefox), "{trust}");
+        }
+        for browser in [Browser::Chromium, Browser::Firefox] {
+            assert!(browser.accepts(browser.trust()), "{browser}");
+        }
     }
 
     #[test]
@@ -168,7 +225,10 @@ mod tests {
         assert_eq!(find(home, None, None, &programs).to_be_made, None, "no program");
         std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
         let made = find(home, None, None, &programs).to_be_made.unwrap();
-        assert_eq!((made.browser, made.folder), (CHROMIUM, home.join(".pki/nssdb")));
+        assert_eq!(
+            (made.browser, made.folder),
+            (Browser::Chromium, home.join(".pki/nssdb"))
+        );
         assert_eq!(
             find(home, None, Some(&[]), &programs).to_be_made,
             None,

@@ -1,6 +1,6 @@
 //! Changing the databases of browsers with NSS's own `certutil`. The only file that starts programs.
 
-use super::browsers::program;
+use super::browsers::{Database, program};
 use super::nickname;
 use crate::certificate::development::files::make_folder;
 use crate::certificate::pem;
@@ -26,32 +26,26 @@ impl Certutil {
         })
     }
 
-    /// Has a database trust a certificate as a server's. It is made if the folder has none.
-    pub(super) fn add(&self, folder: &Path, certificate: &X509Certificate) -> Result<(), String> {
+    /// Has a browser trust a certificate. The database is made if the folder has none.
+    pub(super) fn add(&self, database: &Database, certificate: &X509Certificate) -> Result<(), String> {
+        let Database { browser, folder } = database;
         if !folder.join("cert9.db").exists() {
             make_folder(folder, 0o700)?;
             self.run(folder, &["-N", "--empty-password"], b"")?;
         }
-        // Trusted as a peer. As an authority it would be refused, which it is not.
-        self.run(
-            folder,
-            &["-A", "-t", "P,,", "-n", &nickname(certificate)],
-            certificate.der(),
-        )?;
-        match self.trusts(folder, certificate)? {
+        let arguments = ["-A", "-t", browser.trust(), "-n", &nickname(certificate)];
+        self.run(folder, &arguments, certificate.der())?;
+        match self.trusts(database, certificate)? {
             true => Ok(()),
             false => Err("certutil added the certificate, but the database does not trust it".to_owned()),
         }
     }
 
-    pub(super) fn trusts(&self, folder: &Path, certificate: &X509Certificate) -> Result<bool, String> {
+    pub(super) fn trusts(&self, database: &Database, certificate: &X509Certificate) -> Result<bool, String> {
+        let Database { browser, folder } = database;
         let name = nickname(certificate);
         let list = self.list(folder)?;
-        let is_trusted = trust_of(&list, &name).is_some_and(|trust| {
-            let for_servers = trust.split(',').next().unwrap_or_default();
-            for_servers.contains('P')
-        });
-        if !is_trusted {
+        if !trust_of(&list, &name).is_some_and(|trust| browser.accepts(trust)) {
             return Ok(false);
         }
         // All certificates with that subject come out, whatever their names.

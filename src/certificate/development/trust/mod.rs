@@ -10,7 +10,7 @@ use crate::certificate::CertificateError;
 use crate::certificate::chain;
 use crate::certificate::store::CertificateStores;
 use crate::certificate::x509::X509Certificate;
-use browsers::{Browsers, CHROMIUM, Database, FIREFOX};
+use browsers::{Browser, Browsers, Database};
 use certutil::Certutil;
 use std::ffi::OsString;
 use std::fmt;
@@ -78,9 +78,26 @@ pub struct DevelopmentTrust {
 /// What became of a certificate in a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    place: &'static str,
+    place: Place,
     folder: Option<PathBuf>,
     outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    DotNet,
+    OpenSsl,
+    Browser(Browser),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DotNet => f.write_str(".NET"),
+            Self::OpenSsl => f.write_str("OpenSSL"),
+            Self::Browser(browser) => browser.fmt(f),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -91,7 +108,7 @@ enum Outcome {
 }
 
 impl Line {
-    fn new(place: &'static str, folder: &Path, result: Result<Outcome, String>) -> Self {
+    fn new(place: Place, folder: &Path, result: Result<Outcome, String>) -> Self {
         Self {
             place,
             folder: Some(folder.to_owned()),
@@ -111,7 +128,7 @@ impl fmt::Display for Line {
             Outcome::NotThere => "not there",
             Outcome::Failed(_) => "failed",
         };
-        write!(f, "  {:<8}  {outcome:<9}", self.place)?;
+        write!(f, "  {:<8}  {outcome:<9}", self.place.to_string())?;
         if let Some(folder) = &self.folder {
             write!(f, "  {}", folder.display())?;
         }
@@ -142,25 +159,25 @@ impl CertificateStores {
     pub fn development_trust(&self, certificate: &X509Certificate, now: SystemTime) -> DevelopmentTrust {
         let mut trusted = 0;
         let mut lacking = Vec::new();
-        let mut count = |place: &str, result: Result<bool, String>| match result {
+        let mut count = |place: &dyn fmt::Display, result: Result<bool, String>| match result {
             Ok(true) => trusted += 1,
-            Ok(false) => lacking.push(place.to_owned()),
+            Ok(false) => lacking.push(place.to_string()),
             Err(reason) => lacking.push(format!("{place} ({reason})")),
         };
-        count(DOTNET, Ok(self.is_trusted_by_chain(certificate, now)));
-        let openssl = openssl::finds(&self.variables.certificate_folders, certificate);
-        let reason = match self.openssl_folder() {
-            Ok(folder) if openssl::has(&folder, certificate) => Err(format!(
-                "SSL_CERT_DIR does not lead to {}, or to another certificate first",
-                folder.display()
-            )),
+        count(&Place::DotNet, Ok(self.is_trusted_by_chain(certificate, now)));
+        let openssl = match self.openssl_folder() {
+            _ if openssl::finds(&self.variables.certificate_folders, certificate) => Ok(true),
+            Ok(folder) if openssl::has(&folder, certificate) => Err(self.openssl_setting(&folder)),
             _ => Ok(false),
         };
-        count(OPENSSL, if openssl { Ok(true) } else { reason });
+        count(&Place::OpenSsl, openssl);
         for database in self.browsers().databases {
-            let result = Certutil::find(&self.variables.programs)
-                .and_then(|certutil| certutil.trusts(&database.folder, certificate));
-            count(&format!("{} {}", database.browser, database.folder.display()), result);
+            let result =
+                Certutil::find(&self.variables.programs).and_then(|certutil| certutil.trusts(&database, certificate));
+            count(
+                &format_args!("{} {}", database.browser, database.folder.display()),
+                result,
+            );
         }
         let level = match (trusted, lacking.is_empty()) {
             (0, _) => TrustLevel::None,
@@ -180,21 +197,21 @@ impl CertificateStores {
                 true => Ok(Outcome::Done),
                 false => Err("it is in the store, but no chain leads to it".to_owned()),
             });
-        lines.push(Line::new(DOTNET, &root, dotnet));
+        lines.push(Line::new(Place::DotNet, &root, dotnet));
         let folder = self.openssl_folder()?;
         let openssl = openssl::add(&folder, certificate).map(|()| Outcome::Done);
-        lines.push(Line::new(OPENSSL, &folder, openssl));
+        lines.push(Line::new(Place::OpenSsl, &folder, openssl));
         let Browsers { databases, to_be_made } = self.browsers();
         lines.extend(databases.iter().chain(&to_be_made).map(|database| {
             let result = Certutil::find(&self.variables.programs)
-                .and_then(|certutil| certutil.add(&database.folder, certificate))
+                .and_then(|certutil| certutil.add(database, certificate))
                 .map(|()| Outcome::Done);
-            Line::new(database.browser, &database.folder, result)
+            Line::new(Place::Browser(database.browser), &database.folder, result)
         }));
-        for browser in [CHROMIUM, FIREFOX] {
-            if lines.iter().all(|line| line.place != browser) {
+        for place in [Browser::Chromium, Browser::Firefox].map(Place::Browser) {
+            if lines.iter().all(|line| line.place != place) {
                 lines.push(Line {
-                    place: browser,
+                    place,
                     folder: None,
                     outcome: Outcome::NotThere,
                 });
@@ -217,13 +234,13 @@ impl CertificateStores {
                 Err(reason) if was_trusted => Err(reason),
                 Err(_) => Ok(false),
             };
-            lines.push(Line::new(browser, &folder, result.map(done)));
+            lines.push(Line::new(Place::Browser(browser), &folder, result.map(done)));
         }
         if !lines.iter().any(Line::has_failed) {
             let removed = openssl::remove(&folder, certificate);
-            lines.push(Line::new(OPENSSL, &folder, removed.map(done)));
+            lines.push(Line::new(Place::OpenSsl, &folder, removed.map(done)));
             let removed = store::remove(&root, certificate);
-            lines.push(Line::new(DOTNET, &root, removed.map(|count| done(count > 0))));
+            lines.push(Line::new(Place::DotNet, &root, removed.map(|count| done(count > 0))));
         }
         lines.retain(|line| line.outcome != Outcome::NotThere);
         Ok(lines)
@@ -234,19 +251,21 @@ impl CertificateStores {
         if openssl::finds(&self.variables.certificate_folders, certificate) {
             return Ok(None);
         }
-        // First, because a system may have a certificate for localhost itself, and OpenSSL stops at the first.
-        let ours = self.openssl_folder()?;
-        let others = self.machine_folders().iter().filter(|it| **it != ours && it.is_dir());
-        let folders: Vec<String> = std::iter::once(&ours)
-            .chain(others)
-            .map(|it| it.display().to_string())
-            .collect();
+        Ok(Some(self.openssl_setting(&self.openssl_folder()?)))
+    }
+
+    /// With our folder first, because a system may have a certificate for localhost itself, and OpenSSL stops at the
+    /// first.
+    fn openssl_setting(&self, ours: &Path) -> String {
+        let others = self.machine_folders().iter().filter(|it| *it != ours && it.is_dir());
+        let others = others.map(|it| it.display().to_string());
+        let folders: Vec<String> = std::iter::once(ours.display().to_string()).chain(others).collect();
         let folders = folders.join(":");
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+@".contains(c);
-        Ok(Some(match folders.chars().all(is_plain) {
+        match folders.chars().all(is_plain) {
             true => format!("export SSL_CERT_DIR={folders}"),
             false => format!("export SSL_CERT_DIR='{}'", folders.replace('\'', "'\\''")),
-        }))
+        }
     }
 
     fn is_trusted_by_chain(&self, certificate: &X509Certificate, now: SystemTime) -> bool {
@@ -282,9 +301,6 @@ impl CertificateStores {
 fn nickname(certificate: &X509Certificate) -> String {
     format!("aspnetcore-localhost-{}", certificate.thumbprint())
 }
-
-const DOTNET: &str = ".NET";
-const OPENSSL: &str = "OpenSSL";
 
 #[cfg(test)]
 mod tests {
@@ -331,17 +347,17 @@ mod tests {
         assert_eq!(
             outcomes,
             [
-                (DOTNET, done),
-                (OPENSSL, done),
-                (CHROMIUM, not_there),
-                (FIREFOX, not_there)
+                (Place::DotNet, done),
+                (Place::OpenSsl, done),
+                (Place::Browser(Browser::Chromium), not_there),
+                (Place::Browser(Browser::Firefox), not_there)
             ]
         );
 
         let trust = stores.development_trust(&certificate, NOW);
         assert_eq!(trust.level, TrustLevel::Partial);
         assert!(
-            trust.lacking[0].starts_with("OpenSSL (SSL_CERT_DIR does not lead to "),
+            trust.lacking[0].starts_with("OpenSSL (export SSL_CERT_DIR="),
             "{trust:?}"
         );
         let folder = home.path().join(".aspnet/dev-certs/trust");
@@ -353,7 +369,7 @@ mod tests {
 
         let lines = stores.distrust(&certificate).unwrap();
         let places: Vec<_> = lines.iter().map(|line| (line.place, &line.outcome)).collect();
-        assert_eq!(places, [(OPENSSL, done), (DOTNET, done)]);
+        assert_eq!(places, [(Place::OpenSsl, done), (Place::DotNet, done)]);
         assert_eq!(level(&stores), TrustLevel::None);
         assert_eq!(stores.distrust(&certificate).unwrap(), []);
     }
@@ -372,7 +388,10 @@ mod tests {
             stores.distrust(&certificate).unwrap(),
         ] {
             let failed: Vec<_> = lines.iter().filter(|line| line.has_failed()).collect();
-            assert!(matches!(&failed[..], [line] if line.place == FIREFOX), "{lines:?}");
+            assert!(
+                matches!(&failed[..], [line] if line.place == Place::Browser(Browser::Firefox)),
+                "{lines:?}"
+            );
             let text = failed[0].to_string();
             let start = format!(
                 "  Firefox   failed     {}: the program certutil is missing",
