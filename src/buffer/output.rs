@@ -138,12 +138,19 @@ impl Output {
         show(&self.linear[from..]);
     }
 
-    /// Takes that plaintext away. Marks behind it mean nothing any more.
+    /// Takes that plaintext away: the linear part into `plain`, and the bodies beside it with their places in there. Marks
+    /// behind it mean nothing any more.
     #[cfg(feature = "tls")]
-    pub(crate) fn drop_unsealed(&mut self) {
+    pub(crate) fn take_unsealed(&mut self, plain: &mut Vec<u8>) -> impl Iterator<Item = (usize, Bytes)> + use<> {
+        plain.clear();
+        plain.extend_from_slice(&self.linear[self.sealed..]);
         self.linear.truncate(self.sealed);
-        self.segments.clear();
         self.segment_bytes = 0;
+        let start = self.sealed;
+        let segments = std::mem::take(&mut self.segments);
+        segments
+            .into_iter()
+            .map(move |segment| (segment.at - start, segment.bytes))
     }
 
     /// What lies in the linear part now is records.

@@ -265,7 +265,8 @@ impl Connection {
     /// Bytes of memory that it holds in buffers between turns: none while it is idle.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.input.capacity() + self.output.capacity()
+        let records = self.session.as_ref().map_or(0, |session| session.memory());
+        self.input.capacity() + self.output.capacity() + records
     }
 }
 

@@ -14,6 +14,9 @@ use crate::places::Place;
 use crate::tls::{Failure, Session, TlsEndpoint};
 use std::sync::Arc;
 
+/// A spare buffer for plaintext that grew beyond this is given back to the allocator.
+const KEEP_SCRATCH: usize = 256 << 10;
+
 impl Connection {
     /// The same as [`new`](Self::new) on an endpoint that speaks TLS: it begins with a handshake.
     ///
@@ -95,8 +98,9 @@ impl Turn<'_> {
         };
         let before = self.engine.input.len();
         let result = session.receive(
-            &self.engine.records[..count],
+            &mut self.engine.records[..count],
             &mut self.engine.input,
+            &mut self.engine.state.output,
             &self.connection.info,
         );
         if let Err(failure) = result {
@@ -125,7 +129,7 @@ impl Turn<'_> {
 
     fn handshake_done(&mut self) {
         let connection = &mut *self.connection;
-        let Some(session) = &connection.session else { return };
+        let Some(session) = &mut connection.session else { return };
         connection.info.tls = session.info().map(Box::new);
         connection.phase = Phase::Head;
         connection.timer = self.engine.keep_alive_deadline();
@@ -157,7 +161,13 @@ impl Turn<'_> {
             "1 connection {} broken: {failure}",
             ConnectionId(self.connection.info.id)
         );
-        self.end_now(CloseReason::Reset, Ending::Linger);
+        // An alert, and answers that were given before, must not be lost to what the peer is still sending.
+        let ending = if self.has_output() {
+            Ending::Linger
+        } else {
+            Ending::Plain
+        };
+        self.end_now(CloseReason::Reset, ending);
     }
 
     /// Kestrel's rule: whatever a client does wrong in a handshake is worth a line at debug level, never more.
@@ -200,18 +210,30 @@ impl Turn<'_> {
         let Some(session) = &mut self.connection.session else {
             return;
         };
-        session.seal(&mut self.engine.state.output, &self.connection.info);
+        let engine = &mut *self.engine;
+        let sealed = session.seal(&mut engine.state.output, &mut engine.scratch, &self.connection.info);
+        if engine.scratch.capacity() > KEEP_SCRATCH {
+            engine.scratch = Vec::new();
+        }
         // What lies in a record cannot be taken back.
         self.engine.state.current.head_start = None;
         if let Phase::Exchange(active) = &mut self.connection.phase {
             active.current.head_start = None;
+        }
+        if let Err(failure) = sealed {
+            log::debug!(
+                target: "stannel::https",
+                "1 connection {} broken: {failure}",
+                ConnectionId(self.connection.info.id)
+            );
+            self.end_now(CloseReason::Reset, Ending::Abort);
         }
     }
 
     /// Tells the peer that nothing more comes (RFC 8446 §6.1), so that it knows the end from a cut.
     pub(super) fn close_session(&mut self) {
         if let Some(session) = &mut self.connection.session {
-            session.close();
+            session.close(&mut self.engine.state.output);
         }
     }
 }

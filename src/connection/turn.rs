@@ -392,6 +392,8 @@ impl Turn<'_> {
         self.connection.phase = Phase::Closing(ending);
         self.connection.timer = NEVER;
         if ending != Ending::Abort {
+            // It comes behind all that was written.
+            self.settle_output();
             self.close_session();
         }
         self.ending_output();

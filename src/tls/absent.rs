@@ -37,11 +37,21 @@ impl Session {
         match *self {}
     }
 
-    pub(crate) fn receive(&mut self, _: &[u8], _: &mut Input, _: &ConnectionInfo) -> Result<(), Failure> {
+    pub(crate) fn memory(&self) -> usize {
         match *self {}
     }
 
-    pub(crate) fn info(&self) -> Option<TlsInfo> {
+    pub(crate) fn receive(
+        &mut self,
+        _: &mut [u8],
+        _: &mut Input,
+        _: &mut Output,
+        _: &ConnectionInfo,
+    ) -> Result<(), Failure> {
+        match *self {}
+    }
+
+    pub(crate) fn info(&mut self) -> Option<TlsInfo> {
         match *self {}
     }
 
@@ -49,11 +59,11 @@ impl Session {
         match *self {}
     }
 
-    pub(crate) fn seal(&mut self, _: &mut Output, _: &ConnectionInfo) {
+    pub(crate) fn seal(&mut self, _: &mut Output, _: &mut Vec<u8>, _: &ConnectionInfo) -> Result<(), Failure> {
         match *self {}
     }
 
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close(&mut self, _: &mut Output) {
         match *self {}
     }
 }

@@ -1,4 +1,6 @@
 //! One client's TLS, without a socket: records go in and come out, plaintext lies in the connection's buffers.
+//!
+//! rustls' unbuffered interface reads records where they lie and keeps nothing of them: an idle session owns no buffer.
 
 use super::endpoint::TlsEndpoint;
 use super::{Failure, TlsInfo, TlsVersion};
@@ -6,19 +8,19 @@ use crate::buffer::{Input, Output};
 use crate::certificate::X509Certificate;
 use crate::endpoint::Layers;
 use crate::handler::ConnectionInfo;
-use rustls::server::{AcceptedAlert, Acceptor};
-use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::server::{AcceptedAlert, Acceptor, ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{AlertDescription, Error, HandshakeKind, ProtocolVersion};
 use std::fmt;
-use std::io::{BufRead, IoSlice, Write};
 use std::sync::Arc;
 
 /// rustls' side of a connection.
 pub(crate) struct Session {
     state: State,
+    /// What came of a record that is not complete, or of a handshake message; empty as a rule.
+    partial: Vec<u8>,
     /// Whether the peer has said that nothing more will come.
     has_ended: bool,
-    /// Whether the peer is told the same, behind what is written by then.
-    closes: bool,
     /// What looks at the plaintext.
     layers: Option<Arc<Layers>>,
 }
@@ -28,11 +30,14 @@ enum State {
     Accepting {
         acceptor: Acceptor,
         endpoint: Arc<TlsEndpoint>,
-        has_begun: bool,
     },
-    Connected(ServerConnection),
-    /// It ended before it began; what is still to be said is an alert.
-    Refused(Vec<u8>),
+    Connected {
+        connection: UnbufferedServerConnection,
+        /// As the ClientHello had it, until the handshake is over.
+        server_name: Option<Box<str>>,
+    },
+    /// It has failed, and an alert was the last word, if any.
+    Over,
 }
 
 /// The type of a record with a handshake in it (RFC 8446 §5.1).
@@ -44,8 +49,18 @@ const ALERT: u8 = 21;
 /// The level of an alert that ends a connection (RFC 8446 §6).
 const FATAL: u8 = 2;
 
-/// How many pieces of plaintext go into rustls at once.
-const PIECES: usize = 64;
+/// The type, the version and the length of a record.
+const RECORD_HEADER: usize = 5;
+
+/// What a record holds at most (RFC 8446 §5.1).
+const RECORD_PLAINTEXT: usize = 1 << 14;
+
+/// What a record is longer than what it holds: header, explicit nonce, content type and tag, in either version.
+const RECORD_OVERHEAD: usize = 64;
+
+/// What is kept of records that are not complete: rustls takes handshake messages of 64 KiB, however many records they lie
+/// in.
+const MOST_PARTIAL: usize = 256 << 10;
 
 impl Session {
     pub(crate) fn new(endpoint: &Arc<TlsEndpoint>, layers: Option<Arc<Layers>>) -> Self {
@@ -53,10 +68,9 @@ impl Session {
             state: State::Accepting {
                 acceptor: Acceptor::default(),
                 endpoint: Arc::clone(endpoint),
-                has_begun: false,
             },
+            partial: Vec::new(),
             has_ended: false,
-            closes: false,
             layers,
         }
     }
@@ -65,8 +79,8 @@ impl Session {
     pub(crate) fn is_handshaking(&self) -> bool {
         match &self.state {
             State::Accepting { .. } => true,
-            State::Connected(connection) => connection.is_handshaking(),
-            State::Refused(_) => false,
+            State::Connected { connection, .. } => connection.is_handshaking(),
+            State::Over => false,
         }
     }
 
@@ -75,93 +89,206 @@ impl Session {
         self.layers.as_ref()
     }
 
-    /// Takes what came from the socket; plaintext goes to the end of `input`.
+    /// Whether the peer has said that nothing more will come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Bytes of memory that it holds for records that are not complete.
+    pub(crate) fn memory(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Takes what came from the socket; plaintext goes to the end of `input`, what rustls itself has to say to the end of
+    /// `output`, which holds no plaintext then.
     ///
     /// A full handshake's private-key operation happens in here, at most one for each call that completes a ClientHello.
     pub(crate) fn receive(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &mut [u8],
         input: &mut Input,
+        output: &mut Output,
         info: &ConnectionInfo,
     ) -> Result<(), Failure> {
-        while !bytes.is_empty() {
-            let taken = match &mut self.state {
-                State::Accepting { .. } => self.accept(&mut bytes, info)?,
-                State::Connected(connection) => {
-                    let taken = connection.read_tls(&mut bytes).map_err(failure)?;
-                    let result = connection.process_new_packets();
-                    take_plaintext(connection, input);
-                    self.has_ended = result.map_err(failure)?.peer_has_closed();
-                    taken
-                }
-                State::Refused(_) => 0,
-            };
-            // What comes behind a close_notify is ignored (RFC 8446 §6.1).
-            if taken == 0 {
-                break;
-            }
-        }
-        Ok(())
+        let result = match self.state {
+            State::Accepting { .. } => self.accept(bytes, input, output, info),
+            State::Connected { .. } => self.read(bytes, input, output),
+            State::Over => Ok(()),
+        };
+        output.end_sealed();
+        result
     }
 
-    /// Reads on in a ClientHello; once it is complete, answers it. Returns how many bytes were taken.
-    fn accept(&mut self, bytes: &mut &[u8], info: &ConnectionInfo) -> Result<usize, Failure> {
-        let State::Accepting {
-            acceptor,
-            endpoint,
-            has_begun,
-        } = &mut self.state
-        else {
-            return Ok(0);
+    /// Reads on in a ClientHello; once it is complete, answers it.
+    fn accept(
+        &mut self,
+        bytes: &[u8],
+        input: &mut Input,
+        output: &mut Output,
+        info: &ConnectionInfo,
+    ) -> Result<(), Failure> {
+        let State::Accepting { acceptor, endpoint } = &mut self.state else {
+            return Ok(());
         };
-        if !*has_begun && bytes.first() != Some(&HANDSHAKE) {
+        if self.partial.is_empty() && bytes.first().is_some_and(|&first| first != HANDSHAKE) {
             let first = &bytes[..bytes.len().min(16)];
             let reason = format!("the client speaks no TLS; it begins with \"{}\"", first.escape_ascii());
-            self.state = State::Refused(Vec::new());
+            self.state = State::Over;
             return Err(Failure {
                 reason,
                 has_alert: false,
             });
         }
-        *has_begun = true;
-        let taken = acceptor.read_tls(bytes).map_err(failure)?;
-        let accepted = match acceptor.accept() {
-            Ok(None) => return Ok(taken),
-            Ok(Some(accepted)) => accepted,
-            Err((error, alert)) => {
-                self.state = State::Refused(alert_for(&error, alert));
-                return Err(failure(error));
+        // Who is to answer is known only when the ClientHello is; whoever answers reads it again.
+        self.partial.extend_from_slice(bytes);
+        let mut unread = bytes;
+        let accepted = loop {
+            if let Err(error) = acceptor.read_tls(&mut unread) {
+                return Err(self.refuse(output, AlertDescription::DecodeError, error.to_string()));
+            }
+            match acceptor.accept() {
+                Ok(Some(accepted)) => break accepted,
+                Ok(None) if unread.is_empty() => return Ok(()),
+                Ok(None) => {}
+                Err((error, alert)) => {
+                    output.put(&alert_for(&error, alert));
+                    self.state = State::Over;
+                    return Err(failure(error));
+                }
             }
         };
-        let config = match endpoint.choose(&accepted.client_hello(), info) {
+        let hello = accepted.client_hello();
+        let config = match endpoint.choose(&hello, info) {
             Ok(config) => config,
-            Err(refusal) => {
-                self.state = State::Refused(fatal(refusal.alert));
-                return Err(Failure {
-                    reason: refusal.reason,
-                    has_alert: true,
-                });
-            }
+            Err(refusal) => return Err(self.refuse(output, refusal.alert, refusal.reason)),
         };
-        match accepted.into_connection(config) {
-            Ok(mut connection) => {
-                // The connection's own limits bound what waits.
-                connection.set_buffer_limit(None);
-                let result = connection.process_new_packets();
-                self.state = State::Connected(connection);
-                result.map_err(failure)?;
-                Ok(taken)
-            }
-            Err((error, alert)) => {
-                self.state = State::Refused(alert_for(&error, alert));
-                Err(failure(error))
+        let server_name = hello.server_name().map(Into::into);
+        let connection = match UnbufferedServerConnection::new(config) {
+            Ok(connection) => connection,
+            Err(error) => return Err(self.refuse(output, AlertDescription::InternalError, error.to_string())),
+        };
+        self.state = State::Connected {
+            connection,
+            server_name,
+        };
+        self.read_partial(input, output)
+    }
+
+    fn refuse(&mut self, output: &mut Output, alert: AlertDescription, reason: String) -> Failure {
+        output.put(&fatal(alert));
+        self.state = State::Over;
+        Failure {
+            reason,
+            has_alert: true,
+        }
+    }
+
+    /// Reads records.
+    fn read(&mut self, mut bytes: &mut [u8], input: &mut Input, output: &mut Output) -> Result<(), Failure> {
+        // A record that is begun is completed where it is kept; what follows is read where it lies.
+        while !self.partial.is_empty() && !bytes.is_empty() {
+            let missing = if self.is_handshaking() {
+                bytes.len()
+            } else {
+                missing(&self.partial).clamp(1, bytes.len())
+            };
+            let (next, rest) = bytes.split_at_mut(missing);
+            self.partial.extend_from_slice(next);
+            bytes = rest;
+            self.read_partial(input, output)?;
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let taken = self.process(Records::Given(bytes), input, output)?;
+        self.partial.extend_from_slice(&bytes[taken..]);
+        Ok(())
+    }
+
+    fn read_partial(&mut self, input: &mut Input, output: &mut Output) -> Result<(), Failure> {
+        if self.partial.len() > MOST_PARTIAL {
+            self.state = State::Over;
+            return Err(Failure {
+                reason: "a handshake message lies in too many records".to_owned(),
+                has_alert: false,
+            });
+        }
+        let taken = self.process(Records::Kept, input, output)?;
+        self.partial.drain(..taken);
+        if self.partial.is_empty() {
+            self.partial = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Lets rustls go on as far as these records reach. Returns how many bytes are done with; of what remains it may have
+    /// read a part, so the same bytes have to come again.
+    fn process(&mut self, records: Records<'_>, input: &mut Input, output: &mut Output) -> Result<usize, Failure> {
+        let State::Connected { connection, .. } = &mut self.state else {
+            return Ok(0);
+        };
+        let records = match records {
+            Records::Given(bytes) => bytes,
+            Records::Kept => &mut self.partial[..],
+        };
+        let mut taken = 0;
+        loop {
+            let UnbufferedStatus { mut discard, state, .. } = connection.process_tls_records(&mut records[taken..]);
+            let step = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(Ok(record)) = traffic.next_record() {
+                        input.put(record.payload);
+                        discard += record.discard;
+                    }
+                    Step::GoOn
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(&mut data, output);
+                    Step::GoOn
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    Step::GoOn
+                }
+                Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => Step::Wait,
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Step::End,
+                // Early data could be a copy of somebody else's; only a configuration of the program's own asks for it.
+                Ok(_) => Step::Fail("early data is not taken".to_owned()),
+                Err(error) => Step::Fail(error.to_string()),
+            };
+            taken += discard;
+            match step {
+                Step::GoOn => {}
+                Step::Wait => return Ok(taken),
+                Step::End => {
+                    self.has_ended = true;
+                    // What comes behind a close_notify is ignored (RFC 8446 §6.1).
+                    return Ok(records.len());
+                }
+                Step::Fail(reason) => {
+                    // The alert; asking for more than is there would read the same again.
+                    let before = output.len();
+                    while connection.wants_write()
+                        && let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                            connection.process_tls_records(&mut records[taken..]).state
+                    {
+                        encode(&mut data, output);
+                    }
+                    self.state = State::Over;
+                    let has_alert = output.len() > before;
+                    return Err(Failure { reason, has_alert });
+                }
             }
         }
     }
 
-    /// What was agreed on; `None` before the end of the handshake.
-    pub(crate) fn info(&self) -> Option<TlsInfo> {
-        let State::Connected(connection) = &self.state else {
+    /// What was agreed on; `None` before the end of the handshake. Called once.
+    pub(crate) fn info(&mut self) -> Option<TlsInfo> {
+        let State::Connected {
+            connection,
+            server_name,
+        } = &mut self.state
+        else {
             return None;
         };
         if connection.is_handshaking() {
@@ -182,7 +309,7 @@ impl Session {
                 b"http/1.0" => Some("http/1.0"),
                 _ => None,
             }),
-            server_name: connection.server_name().map(Into::into),
+            server_name: server_name.take(),
             // rustls has read them before.
             client_chain: chain
                 .iter()
@@ -191,77 +318,124 @@ impl Session {
         })
     }
 
-    /// Whether the peer has said that nothing more will come.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.has_ended
-    }
-
-    /// Puts records in the place of the plaintext at the end of `output`, behind whatever rustls has to say itself.
-    pub(crate) fn seal(&mut self, output: &mut Output, info: &ConnectionInfo) {
-        match &mut self.state {
-            State::Connected(connection) => {
-                if output.has_unsealed() {
-                    if let Some(layers) = &self.layers {
-                        tell_sent(layers, output, info);
-                    }
-                    encrypt(connection, output);
-                }
-                if self.closes && !connection.is_handshaking() {
-                    // Only once, and not after an alert.
-                    connection.send_close_notify();
-                }
-                while connection.wants_write() {
-                    // A vector takes everything.
-                    if connection.write_tls(output.linear()).is_err() {
-                        break;
-                    }
-                }
-            }
-            State::Refused(alert) => output.put(&std::mem::take(alert)),
-            State::Accepting { .. } => {}
+    /// Puts records in the place of the plaintext at the end of `output`. `scratch` is for the plaintext meanwhile.
+    pub(crate) fn seal(
+        &mut self,
+        output: &mut Output,
+        scratch: &mut Vec<u8>,
+        info: &ConnectionInfo,
+    ) -> Result<(), Failure> {
+        if !output.has_unsealed() {
+            return Ok(());
         }
+        if let Some(layers) = &self.layers {
+            tell_sent(layers, output, info);
+        }
+        let mut from = 0;
+        for (at, segment) in output.take_unsealed(scratch) {
+            self.encrypt(&scratch[from..at], output)?;
+            self.encrypt(&segment, output)?;
+            from = at;
+        }
+        self.encrypt(&scratch[from..], output)?;
         output.end_sealed();
+        Ok(())
     }
 
-    /// Nothing more will be written: the next [`seal`](Self::seal) tells the peer, unless the session never stood or an
-    /// alert was the last word.
-    pub(crate) fn close(&mut self) {
-        self.closes = true;
+    fn encrypt(&mut self, plain: &[u8], output: &mut Output) -> Result<(), Failure> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        let records = plain.len().div_ceil(RECORD_PLAINTEXT);
+        let room = plain.len() + records * RECORD_OVERHEAD;
+        self.write(output, room, |traffic, room| traffic.encrypt(plain, room))
+    }
+
+    /// Tells the peer, behind what was sealed, that nothing more comes; unless the session never stood, or failed.
+    pub(crate) fn close(&mut self, output: &mut Output) {
+        if !self.is_handshaking() {
+            // Who cannot be told is left without.
+            let _ = self.write(output, RECORD_OVERHEAD, |traffic, room| {
+                traffic.queue_close_notify(room)
+            });
+            output.end_sealed();
+        }
+        self.state = State::Over;
+    }
+
+    fn write(
+        &mut self,
+        output: &mut Output,
+        mut room: usize,
+        mut put: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Result<(), Failure> {
+        let State::Connected { connection, .. } = &mut self.state else {
+            return Err(failure("the session is over"));
+        };
+        loop {
+            // rustls remembers how far it has read in there.
+            match connection.process_tls_records(&mut self.partial).state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, output),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    let linear = output.linear();
+                    let start = linear.len();
+                    linear.resize(start + room, 0);
+                    let result = put(&mut traffic, &mut linear[start..]);
+                    linear.truncate(start + result.as_ref().map_or(0, |count| *count));
+                    match result {
+                        Ok(_) => return Ok(()),
+                        Err(EncryptError::InsufficientSize(error)) => room = error.required_size,
+                        Err(error) => return Err(failure(error)),
+                    }
+                }
+                _ => return Err(failure("the session takes nothing more")),
+            }
+        }
     }
 }
 
-/// Moves what was decrypted to the end of `input`.
-fn take_plaintext(connection: &mut ServerConnection, input: &mut Input) {
-    let mut reader = connection.reader();
-    // Nothing at all is there, or the end: both are told by others.
-    while let Ok(plain) = reader.fill_buf() {
-        let count = plain.len();
-        if count == 0 {
-            break;
-        }
-        input.put(plain);
-        reader.consume(count);
+/// What rustls' answer to some records comes to.
+enum Step {
+    GoOn,
+    /// There is nothing more in them.
+    Wait,
+    /// The peer has closed.
+    End,
+    Fail(String),
+}
+
+/// Where records lie.
+enum Records<'a> {
+    Given(&'a mut [u8]),
+    /// In the session itself.
+    Kept,
+}
+/// How many bytes a record lacks that is begun; as far as that is known.
+fn missing(partial: &[u8]) -> usize {
+    match partial {
+        [_, _, _, high, low, rest @ ..] => usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(rest.len()),
+        begun => RECORD_HEADER - begun.len(),
     }
 }
 
-/// Hands the plaintext at the end of `output` to rustls, and takes it away.
-fn encrypt(connection: &mut ServerConnection, output: &mut Output) {
-    let mut writer = connection.writer();
-    let mut pieces = [IoSlice::new(&[]); PIECES];
-    let mut count = 0;
-    // After a fatal error rustls takes nothing more, and nobody would read it.
-    output.each_unsealed(|piece| {
-        pieces[count] = IoSlice::new(piece);
-        count += 1;
-        if count == PIECES {
-            let _ = writer.write_vectored(&pieces);
-            count = 0;
+/// Writes what rustls has to say itself.
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, output: &mut Output) {
+    let linear = output.linear();
+    let start = linear.len();
+    let mut written = 0;
+    loop {
+        match data.encode(&mut linear[start..]) {
+            Ok(count) => written = count,
+            Err(EncodeError::InsufficientSize(error)) => {
+                linear.resize(start + error.required_size, 0);
+                continue;
+            }
+            Err(EncodeError::AlreadyEncoded) => {}
         }
-    });
-    if count > 0 {
-        let _ = writer.write_vectored(&pieces[..count]);
+        linear.truncate(start + written);
+        return;
     }
-    output.drop_unsealed();
 }
 
 #[cold]
