@@ -133,7 +133,7 @@ impl Session {
         if self.partial.is_empty() && bytes.first().is_some_and(|&first| first != HANDSHAKE) {
             let first = &bytes[..bytes.len().min(16)];
             let reason = format!("the client speaks no TLS; it begins with \"{}\"", first.escape_ascii());
-            self.state = State::Over;
+            self.end();
             return Err(Failure {
                 reason,
                 has_alert: false,
@@ -152,7 +152,7 @@ impl Session {
                 Ok(None) => {}
                 Err((error, alert)) => {
                     output.put(&alert_for(&error, alert));
-                    self.state = State::Over;
+                    self.end();
                     return Err(failure(error));
                 }
             }
@@ -174,9 +174,15 @@ impl Session {
         self.read_partial(input, output)
     }
 
+    /// Nothing will be read or written any more.
+    fn end(&mut self) {
+        self.state = State::Over;
+        self.partial = Vec::new();
+    }
+
     fn refuse(&mut self, output: &mut Output, alert: AlertDescription, reason: String) -> Failure {
         output.put(&fatal(alert));
-        self.state = State::Over;
+        self.end();
         Failure {
             reason,
             has_alert: true,
@@ -207,7 +213,7 @@ impl Session {
 
     fn read_partial(&mut self, input: &mut Input, output: &mut Output) -> Result<(), Failure> {
         if self.partial.len() > MOST_PARTIAL {
-            self.state = State::Over;
+            self.end();
             return Err(Failure {
                 reason: "a handshake message lies in too many records".to_owned(),
                 has_alert: false,
@@ -248,7 +254,7 @@ impl Session {
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
                     data.done();
-                    Step::GoOn
+                    Step::Told
                 }
                 Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => Step::Wait,
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Step::End,
@@ -258,7 +264,10 @@ impl Session {
             };
             taken += discard;
             match step {
-                Step::GoOn => {}
+                // Asking again would have it read the same records again, of which it counts those that are to be passed
+                // over: refused early data.
+                Step::Told if connection.is_handshaking() => return Ok(taken),
+                Step::GoOn | Step::Told => {}
                 Step::Wait => return Ok(taken),
                 Step::End => {
                     self.has_ended = true;
@@ -274,7 +283,7 @@ impl Session {
                     {
                         encode(&mut data, output);
                     }
-                    self.state = State::Over;
+                    self.end();
                     let has_alert = output.len() > before;
                     return Err(Failure { reason, has_alert });
                 }
@@ -360,7 +369,7 @@ impl Session {
             });
             output.end_sealed();
         }
-        self.state = State::Over;
+        self.end();
     }
 
     fn write(
@@ -398,6 +407,8 @@ impl Session {
 /// What rustls' answer to some records comes to.
 enum Step {
     GoOn,
+    /// All that it had to say itself is written.
+    Told,
     /// There is nothing more in them.
     Wait,
     /// The peer has closed.
