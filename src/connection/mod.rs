@@ -65,6 +65,7 @@ mod active;
 mod engine;
 mod exchange;
 mod head;
+mod parked;
 mod request_body;
 mod response;
 mod secured;
@@ -76,7 +77,6 @@ pub use engine::Engine;
 pub(crate) use engine::HandlerFactory;
 pub use turn::Turn;
 
-use crate::buffer::{Input, Output};
 use crate::endpoint::MinDataRate;
 use crate::event::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo};
@@ -86,6 +86,7 @@ use crate::timer::Time;
 use crate::tls::Session;
 use active::Active;
 use engine::Settings;
+use parked::Parked;
 use std::fmt;
 use std::sync::Arc;
 use tunnel::Switched;
@@ -97,10 +98,8 @@ const NEVER: Time = Time::from_millis(u64::MAX);
 pub struct Connection {
     info: ConnectionInfo,
     phase: Phase,
-    /// What came and is not consumed.
-    input: Input,
-    /// What is answered and not sent.
-    output: Output,
+    /// What is left over between turns, if anything is.
+    parked: Option<Box<Parked>>,
     /// How far an incomplete head was checked.
     scan: Scan,
     /// When the phase has lasted too long.
@@ -192,8 +191,7 @@ impl Connection {
         Self {
             info,
             phase: Phase::Head,
-            input: Input::default(),
-            output: Output::default(),
+            parked: None,
             scan: Scan::default(),
             timer: engine
                 .settings()
@@ -224,11 +222,8 @@ impl Connection {
     pub fn turn<'a>(&'a mut self, engine: &'a mut Engine, key: usize) -> Turn<'a> {
         engine.state.key = key;
         engine.begin_turn(&self.settings, self.is_retired);
-        if !self.input.is_empty() {
-            std::mem::swap(&mut self.input, &mut engine.input);
-        }
-        if !self.output.is_empty() {
-            std::mem::swap(&mut self.output, &mut engine.state.output);
+        if let Some(parked) = &mut self.parked {
+            parked.take_up(engine);
         }
         engine.state.counted = engine.state.output.len();
         Turn {
@@ -266,7 +261,7 @@ impl Connection {
     #[must_use]
     pub fn memory(&self) -> usize {
         let records = self.session.as_ref().map_or(0, |session| session.memory());
-        self.input.capacity() + self.output.capacity() + records
+        self.parked.as_ref().map_or(0, |parked| parked.memory()) + records
     }
 }
 

@@ -1,7 +1,7 @@
 //! A connection at work: what it is told, what it wants, and the steps that lie between.
 
 use super::exchange::quietly;
-use super::{Connection, Ending, Engine, Fate, NEVER, Phase, timers};
+use super::{Connection, Ending, Engine, Fate, NEVER, Phase, parked, timers};
 use crate::event::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::http1::head::Scan;
@@ -444,28 +444,10 @@ impl Drop for Turn<'_> {
         if let Phase::Exchange(active) = &mut connection.phase {
             active.current.head_start = None;
         }
-        let swapped = connection.input.capacity() > 0;
-        if engine.input.is_empty() {
-            if swapped {
-                engine.input = std::mem::take(&mut connection.input);
-            }
-        } else if swapped {
-            std::mem::swap(&mut connection.input, &mut engine.input);
+        if connection.parked.is_none() && engine.input.is_empty() && engine.state.output.is_empty() {
+            engine.state.output.trim();
         } else {
-            connection.input = engine.input.split_off();
-        }
-        let output = &mut engine.state.output;
-        let swapped = connection.output.capacity() > 0;
-        if output.is_empty() {
-            if swapped {
-                *output = std::mem::take(&mut connection.output);
-            }
-            output.trim();
-        } else if swapped {
-            std::mem::swap(&mut connection.output, output);
-        } else {
-            connection.output = std::mem::take(output);
-            connection.output.shrink();
+            parked::put_aside(&mut connection.parked, engine);
         }
     }
 }
