@@ -138,6 +138,19 @@ impl Output {
         show(&self.linear[from..]);
     }
 
+    /// That plaintext, if it lies in one piece.
+    #[cfg(feature = "tls")]
+    pub(crate) fn unsealed(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then(|| &self.linear[self.sealed..])
+    }
+
+    /// Puts records in its place, if it lies in one piece.
+    #[cfg(feature = "tls")]
+    pub(crate) fn replace_unsealed(&mut self, records: &[u8]) {
+        self.linear.truncate(self.sealed);
+        self.linear.extend_from_slice(records);
+    }
+
     /// Takes that plaintext away: the linear part into `plain`, and the bodies beside it with their places in there. Marks
     /// behind it mean nothing any more.
     #[cfg(feature = "tls")]

@@ -211,7 +211,8 @@ impl Turn<'_> {
             return;
         };
         let engine = &mut *self.engine;
-        let sealed = session.seal(&mut engine.state.output, &mut engine.scratch, &self.connection.info);
+        let (output, room) = (&mut engine.state.output, &mut engine.records);
+        let sealed = session.seal(output, room, &mut engine.scratch, &self.connection.info);
         if engine.scratch.capacity() > KEEP_SCRATCH {
             engine.scratch = Vec::new();
         }
@@ -233,7 +234,7 @@ impl Turn<'_> {
     /// Tells the peer that nothing more comes (RFC 8446 §6.1), so that it knows the end from a cut.
     pub(super) fn close_session(&mut self) {
         if let Some(session) = &mut self.connection.session {
-            session.close(&mut self.engine.state.output);
+            session.close(&mut self.engine.state.output, &mut self.engine.records);
         }
     }
 }

@@ -59,11 +59,17 @@ impl Session {
         match *self {}
     }
 
-    pub(crate) fn seal(&mut self, _: &mut Output, _: &mut Vec<u8>, _: &ConnectionInfo) -> Result<(), Failure> {
+    pub(crate) fn seal(
+        &mut self,
+        _: &mut Output,
+        _: &mut [u8],
+        _: &mut Vec<u8>,
+        _: &ConnectionInfo,
+    ) -> Result<(), Failure> {
         match *self {}
     }
 
-    pub(crate) fn close(&mut self, _: &mut Output) {
+    pub(crate) fn close(&mut self, _: &mut Output, _: &mut [u8]) {
         match *self {}
     }
 }

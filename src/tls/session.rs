@@ -52,11 +52,9 @@ const FATAL: u8 = 2;
 /// The type, the version and the length of a record.
 const RECORD_HEADER: usize = 5;
 
-/// What a record holds at most (RFC 8446 §5.1).
-const RECORD_PLAINTEXT: usize = 1 << 14;
-
-/// What a record is longer than what it holds: header, explicit nonce, content type and tag, in either version.
-const RECORD_OVERHEAD: usize = 64;
+/// As much plaintext as fits, in records of 16 KiB, where records are read, with some room for what rustls itself has to
+/// say.
+const MOST_AT_ONCE: usize = 48 << 10;
 
 /// What is kept of records that are not complete: rustls takes handshake messages of 64 KiB, however many records they lie
 /// in.
@@ -246,7 +244,7 @@ impl Session {
                         input.put(record.payload);
                         discard += record.discard;
                     }
-                    Step::GoOn
+                    Step::Data
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     encode(&mut data, output);
@@ -264,10 +262,11 @@ impl Session {
             };
             taken += discard;
             match step {
+                Step::Data if taken == records.len() && !connection.wants_write() => return Ok(taken),
                 // Asking again would have it read the same records again, of which it counts those that are to be passed
                 // over: refused early data.
                 Step::Told if connection.is_handshaking() => return Ok(taken),
-                Step::GoOn | Step::Told => {}
+                Step::Data | Step::GoOn | Step::Told => {}
                 Step::Wait => return Ok(taken),
                 Step::End => {
                     self.has_ended = true;
@@ -327,10 +326,12 @@ impl Session {
         })
     }
 
-    /// Puts records in the place of the plaintext at the end of `output`. `scratch` is for the plaintext meanwhile.
+    /// Puts records in the place of the plaintext at the end of `output`. `room` is where they are made, `scratch` is for
+    /// plaintext that is more than they can hold.
     pub(crate) fn seal(
         &mut self,
         output: &mut Output,
+        room: &mut [u8],
         scratch: &mut Vec<u8>,
         info: &ConnectionInfo,
     ) -> Result<(), Failure> {
@@ -340,64 +341,66 @@ impl Session {
         if let Some(layers) = &self.layers {
             tell_sent(layers, output, info);
         }
-        let mut from = 0;
-        for (at, segment) in output.take_unsealed(scratch) {
-            self.encrypt(&scratch[from..at], output)?;
-            self.encrypt(&segment, output)?;
-            from = at;
+        match output.unsealed() {
+            Some(plain) if plain.len() <= MOST_AT_ONCE => {
+                let count = self.write(room, |traffic, room| traffic.encrypt(plain, room))?;
+                output.replace_unsealed(&room[..count]);
+            }
+            _ => {
+                let mut from = 0;
+                for (at, segment) in output.take_unsealed(scratch) {
+                    self.encrypt(&scratch[from..at], output, room)?;
+                    self.encrypt(&segment, output, room)?;
+                    from = at;
+                }
+                self.encrypt(&scratch[from..], output, room)?;
+            }
         }
-        self.encrypt(&scratch[from..], output)?;
         output.end_sealed();
         Ok(())
     }
 
-    fn encrypt(&mut self, plain: &[u8], output: &mut Output) -> Result<(), Failure> {
-        if plain.is_empty() {
-            return Ok(());
+    fn encrypt(&mut self, plain: &[u8], output: &mut Output, room: &mut [u8]) -> Result<(), Failure> {
+        for part in plain.chunks(MOST_AT_ONCE) {
+            let count = self.write(room, |traffic, room| traffic.encrypt(part, room))?;
+            output.put(&room[..count]);
         }
-        let records = plain.len().div_ceil(RECORD_PLAINTEXT);
-        let room = plain.len() + records * RECORD_OVERHEAD;
-        self.write(output, room, |traffic, room| traffic.encrypt(plain, room))
+        Ok(())
     }
 
     /// Tells the peer, behind what was sealed, that nothing more comes; unless the session never stood, or failed.
-    pub(crate) fn close(&mut self, output: &mut Output) {
+    pub(crate) fn close(&mut self, output: &mut Output, room: &mut [u8]) {
         if !self.is_handshaking() {
             // Who cannot be told is left without.
-            let _ = self.write(output, RECORD_OVERHEAD, |traffic, room| {
-                traffic.queue_close_notify(room)
-            });
+            if let Ok(count) = self.write(room, |traffic, room| traffic.queue_close_notify(room)) {
+                output.put(&room[..count]);
+            }
             output.end_sealed();
         }
         self.end();
     }
 
+    /// Has rustls write records into `room`: what it has to say itself, and what `put` makes. Returns how many bytes.
     fn write(
         &mut self,
-        output: &mut Output,
-        mut room: usize,
+        room: &mut [u8],
         mut put: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let State::Connected { connection, .. } = &mut self.state else {
             return Err(failure("the session is over"));
         };
+        let mut written = 0;
         loop {
             // rustls remembers how far it has read in there.
             match connection.process_tls_records(&mut self.partial).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, output),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let linear = output.linear();
-                    let start = linear.len();
-                    linear.resize(start + room, 0);
-                    let result = put(&mut traffic, &mut linear[start..]);
-                    linear.truncate(start + result.as_ref().map_or(0, |count| *count));
-                    match result {
-                        Ok(_) => return Ok(()),
-                        Err(EncryptError::InsufficientSize(error)) => room = error.required_size,
-                        Err(error) => return Err(failure(error)),
-                    }
+                    let count = put(&mut traffic, &mut room[written..]).map_err(failure)?;
+                    return Ok(written + count);
                 }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    written += data.encode(&mut room[written..]).map_err(failure)?;
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return Err(failure("the session takes nothing more")),
             }
         }
@@ -406,6 +409,8 @@ impl Session {
 
 /// What rustls' answer to some records comes to.
 enum Step {
+    /// Plaintext came.
+    Data,
     GoOn,
     /// All that it had to say itself is written.
     Told,
