@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use super::NEVER;
 use super::active::Active;
+use super::parked::Parked;
 
 /// Makes a handler for each loop, and a new one where a handler panicked.
 pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>;
@@ -25,7 +26,7 @@ pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>
 /// One read takes at most this much: it bounds what one client can have done in one turn.
 pub(super) const READ_SIZE: usize = 64 << 10;
 
-/// Finished exchanges whose memory is kept for the next ones.
+/// Finished exchanges, and places for what was left over, whose memory is kept for the next ones.
 const SPARE_EXCHANGES: usize = 64;
 
 /// What the connections of one loop share: handler, buffers, settings, counters and the time.
@@ -56,6 +57,8 @@ pub struct Engine {
     pub(super) is_draining: bool,
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
     spare: Vec<Box<Active>>,
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept")]
+    spare_parked: Vec<Box<Parked>>,
     handler: Option<Box<dyn Handler>>,
     factory: HandlerFactory,
     now: Time,
@@ -137,6 +140,7 @@ impl Engine {
             stops: false,
             is_draining: false,
             spare: Vec::new(),
+            spare_parked: Vec::new(),
             handler: None,
             factory,
             now: Time::ZERO,
@@ -296,6 +300,17 @@ impl Engine {
 
     pub(super) fn spare_active(&mut self) -> Option<Box<Active>> {
         self.spare.pop()
+    }
+
+    /// An empty place for what is left over.
+    pub(super) fn spare_parked(&mut self) -> Box<Parked> {
+        self.spare_parked.pop().unwrap_or_default()
+    }
+
+    pub(super) fn keep_parked(&mut self, parked: Box<Parked>) {
+        if self.spare_parked.len() < SPARE_EXCHANGES {
+            self.spare_parked.push(parked);
+        }
     }
 
     pub(super) fn keep_active(&mut self, active: Box<Active>) {

@@ -62,9 +62,11 @@ impl Parked {
 
 /// A turn ends with something left over, or began so.
 pub(super) fn put_aside(parked: &mut Option<Box<Parked>>, engine: &mut Engine) {
-    let kept = parked.get_or_insert_default();
+    let mut kept = parked.take().unwrap_or_else(|| engine.spare_parked());
     kept.put_aside(engine);
     if kept.memory() == 0 {
-        *parked = None;
+        engine.keep_parked(kept);
+    } else {
+        *parked = Some(kept);
     }
 }
