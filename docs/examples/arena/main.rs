@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Clone)]
-struct Arena {
+pub(crate) struct Arena {
     items: Arc<[Item]>,
     /// Its folder is the one above `static`, because a path is looked up as it is.
     files: StaticFiles,
@@ -62,6 +62,16 @@ impl Handler for Arena {
 }
 
 impl Arena {
+    /// With the files of that folder.
+    pub(crate) fn new(data: &Path) -> Result<Self, Box<dyn Error>> {
+        let cannot = |error| format!("cannot serve {}: {error}", data.display());
+        Ok(Self {
+            items: items::read(&data.join("dataset.json"))?,
+            files: StaticFiles::new(data).map_err(cannot)?,
+            json: Vec::new(),
+        })
+    }
+
     fn order(&mut self, count: &str, query: &str, exchange: Exchange<'_>) -> Outcome {
         let Some(order) = Order::read(&self.items, count, query) else {
             return exchange.respond(StatusCode::BAD_REQUEST).send("");
@@ -114,11 +124,7 @@ fn configuration() -> Result<Configuration, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let data = std::env::var_os("ARENA_DATA").map_or_else(|| PathBuf::from("/data"), PathBuf::from);
-    let arena = Arena {
-        items: items::read(&data.join("dataset.json"))?,
-        files: StaticFiles::new(&data)?,
-        json: Vec::new(),
-    };
+    let arena = Arena::new(&data)?;
     let mut options = configuration()?.server_options()?;
     options.handle_signals = true;
     let server = Server::new(options, move || arena.clone()).bind()?;

@@ -10,7 +10,7 @@ pub(crate) fn answer(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
     let sum = of_query(request.query());
     exchange.collect(LONGEST_BODY, move |body, exchange| {
         match sum.and_then(|sum| sum.checked_add(integer(&body)?)) {
-            Some(sum) => crate::text(exchange, itoa::Buffer::new().format(sum)),
+            Some(sum) => super::text(exchange, itoa::Buffer::new().format(sum)),
             None => exchange.respond(StatusCode::BAD_REQUEST).send(""),
         }
     })

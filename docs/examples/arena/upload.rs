@@ -13,6 +13,6 @@ impl BodySink for Count {
     }
 
     fn finish(self: Box<Self>, _end: BodyEnd<'_>, exchange: Exchange<'_>) -> Outcome {
-        crate::text(exchange, itoa::Buffer::new().format(self.0))
+        super::text(exchange, itoa::Buffer::new().format(self.0))
     }
 }
