@@ -214,8 +214,8 @@
 //!
 //! # Files
 //!
-//! [`middleware::StaticFiles`] serves a folder: content types, conditional requests, ranges, nothing outside the
-//! folder. Like every handler it can be wrapped in one of your own; see [`middleware`].
+//! [`middleware::StaticFiles`] serves a folder: content types, conditional requests, ranges, files that were
+//! compressed beforehand, nothing outside the folder. Like every handler it can be wrapped in one of your own; see [`middleware`].
 //!
 //! ```no_run
 //! use stannel::middleware::StaticFiles;

@@ -11,6 +11,10 @@ use stannel::{ConnectionInfo, Exchange, Handler, Method, Outcome, Peer, Request,
 
 use requests::{BROWSER, TECHEMPOWER, post};
 
+#[cfg(feature = "tls")]
+#[allow(dead_code, reason = "`main` and what it needs are a program's")]
+#[path = "../docs/examples/arena/main.rs"]
+mod arena;
 #[path = "support/requests.rs"]
 mod requests;
 
@@ -158,6 +162,31 @@ fn what_stands_before_the_handler_allocates_nothing() {
     assert_eq!(allocations_of(wrapped(), &BROWSER.repeat(16), 16, HELLO), 0);
     let of_a_stranger = TECHEMPOWER.replace("Host", "X-Forwarded-For: 10.0.0.1\r\nHost");
     assert_eq!(allocations_of(wrapped(), &of_a_stranger, 1, HELLO), 0);
+}
+
+/// The arena's entry, request by request. A chunked body costs the closure that waits for its end, and its bytes: they are
+/// not in one piece on the wire.
+#[cfg(feature = "tls")]
+#[test]
+fn the_entry_of_the_arena_allocates_for_chunked_bodies_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let item = r#"{"id":1,"name":"n","category":"c","price":2,"quantity":3,"active":true,"tags":["t","u"],
+        "rating":{"score":4,"count":5}}"#;
+    let items = format!("[{}]", vec![item; 50].join(","));
+    std::fs::write(data.path().join("dataset.json"), items).unwrap();
+    let entry = arena::Arena::new(data.path()).unwrap();
+    let of_entry = |input: &str, requests: usize, ending: &[u8]| {
+        let entry = entry.clone();
+        allocations_of(Loop::with(move || entry.clone()), input, requests, ending)
+    };
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let sum = "/baseline11?a=13&b=42";
+    assert_eq!(of_entry(&get(sum), 1, b"\r\n\r\n55"), 0);
+    assert_eq!(of_entry(&post(sum, "20"), 1, b"\r\n\r\n75"), 0);
+    assert_eq!(of_entry(&get("/pipeline").repeat(16), 16, b"\r\n\r\nok"), 0);
+    assert_eq!(of_entry(&get("/json/50?m=6"), 1, b"\"total\":36}],\"count\":50}"), 0);
+    let chunked = format!("POST {sum} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n20\r\n0\r\n\r\n");
+    assert_eq!(of_entry(&chunked, 1, b"\r\n\r\n75"), 2 * 1000);
 }
 
 /// A head that comes in two reads costs its connection a small buffer and a larger one to read on, and nothing else.

@@ -69,7 +69,8 @@ impl Process {
         Self::spawn(&mut command)
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// Any server that says where it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         if !command.get_envs().any(|(name, _)| name == LOG) {
             // It is not read while it runs, and must not fill the pipe.
             command.env(LOG, "off");

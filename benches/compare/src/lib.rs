@@ -1,6 +1,7 @@
-//! What the servers under comparison share: the command line, the listening socket, the line that announces it and
-//! what they are under TLS.
+//! What the servers under comparison share: the command line, the listening socket, the line that announces it, what
+//! they are under TLS, and the loop of those that are written by hand.
 
+pub mod event_loop;
 pub mod tls;
 
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! Conditional requests: RFC 9110 §13.
 
+use super::precompressed::Coding;
 use crate::handler::Headers;
 use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use std::fs::Metadata;
@@ -30,14 +31,16 @@ pub(super) enum Verdict {
 
 impl Validators {
     /// Modification time to the nanosecond, size and inode: a file that is replaced or written to has another tag,
-    /// even within the second that Last-Modified can tell.
-    pub(super) fn of(metadata: &Metadata, now: SystemTime) -> Self {
+    /// even within the second that Last-Modified can tell. A compressed one has its coding in it as well.
+    pub(super) fn of(metadata: &Metadata, coding: Option<Coding>, now: SystemTime) -> Self {
         let etag = format!(
-            "\"{:x}.{:x}-{:x}-{:x}\"",
+            "\"{:x}.{:x}-{:x}-{:x}{}{}\"",
             metadata.mtime(),
             metadata.mtime_nsec(),
             metadata.size(),
-            metadata.ino()
+            metadata.ino(),
+            if coding.is_some() { "-" } else { "" },
+            coding.map_or("", Coding::name)
         );
         Self::new(etag, u64::try_from(metadata.mtime()).ok(), now)
     }

@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What a path leads to; both are real paths, without symbolic links, at or below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// The second in which it was last modified.
+        modified: i64,
+    },
     Folder(PathBuf),
 }
 
@@ -77,10 +82,13 @@ pub(super) fn inspect(root: &Path, wanted: &Path) -> Result<Found, Missing> {
         return Err(Missing::NotFound);
     }
     // Before anything is opened: opening a FIFO waits for a writer, opening a device may do anything.
-    let kind = fs::metadata(&real)?.file_type();
-    if kind.is_file() {
-        Ok(Found::File(real))
-    } else if kind.is_dir() {
+    let metadata = fs::metadata(&real)?;
+    if metadata.is_file() {
+        Ok(Found::File {
+            path: real,
+            modified: metadata.mtime(),
+        })
+    } else if metadata.is_dir() {
         Ok(Found::Folder(real))
     } else {
         Err(Missing::NotFound)

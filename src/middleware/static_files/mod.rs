@@ -4,17 +4,19 @@ mod conditional;
 mod content_type;
 mod listing;
 mod lookup;
+mod precompressed;
 mod range;
+mod served;
 
 use super::{is_read, percent_encode, refuse, refuse_method, say};
-use crate::handler::{BodyLength, Exchange, Handler, Outcome, ReaderSource, Request};
-use conditional::{Validators, Verdict};
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RANGE};
-use http::{Method, StatusCode};
+use crate::handler::{Exchange, Handler, Outcome, Request};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, LOCATION};
 use lookup::{Found, Missing};
-use range::Selection;
+use precompressed::{Form, Siblings};
+use served::{Served, Varies};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Serves the files of a folder, to GET and HEAD.
@@ -23,6 +25,8 @@ use std::path::{Path, PathBuf};
 ///   [`directory_listing`](Self::directory_listing) is on. Without the slash at its end it is redirected there.
 /// - ETag, Last-Modified, conditional requests and single ranges (RFC 9110 §13 and §14). Several ranges at once are
 ///   answered with the whole file.
+/// - What was compressed beforehand is sent compressed: `site.css.br` or `site.css.gz` beside `site.css`, to whoever
+///   accepts that; see [`precompressed`](Self::precompressed).
 /// - Nothing outside the folder is served: symbolic links may lead about inside it, and are 404 where they lead out.
 ///   A `%2F` is no separator.
 /// - Only regular files are served. Names that begin with a dot are not, nor is what lies below them (404), as with
@@ -50,6 +54,7 @@ pub struct StaticFiles {
     root: PathBuf,
     default_document: String,
     directory_listing: bool,
+    precompressed: bool,
 }
 
 impl StaticFiles {
@@ -67,6 +72,7 @@ impl StaticFiles {
             root,
             default_document: "index.html".to_owned(),
             directory_listing: false,
+            precompressed: true,
         })
     }
 
@@ -85,6 +91,20 @@ impl StaticFiles {
         self
     }
 
+    /// Whether a file `NAME.br` or `NAME.gz` beside `NAME` is sent in its place, with Content-Encoding, to a client whose
+    /// Accept-Encoding likes it best (RFC 9110 §12.5.3). Default: yes, as with ASP.NET's `MapStaticAssets`, because whoever
+    /// puts such a file there means it; looking for the two costs a system call each.
+    ///
+    /// One that is older than its file by a second or more is not sent: it holds what the file was before. nginx's
+    /// `gzip_static` sends it all the same, and a visitor who accepts gzip then sees another page than one who does not.
+    /// Whoever rules out everything that is there, as `identity;q=0` can, gets 406. The compressed files themselves can be
+    /// asked for by their own names.
+    #[must_use]
+    pub fn precompressed(mut self, sent: bool) -> Self {
+        self.precompressed = sent;
+        self
+    }
+
     /// The folder, without symbolic links.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -93,7 +113,9 @@ impl StaticFiles {
 
     fn serve_folder(&self, request: &Request<'_>, exchange: Exchange<'_>, folder: &Path) -> Outcome {
         match lookup::inspect(&self.root, &folder.join(&self.default_document)) {
-            Ok(Found::File(path)) => return serve_file(request, exchange, &path, &self.default_document),
+            Ok(Found::File { path, modified }) => {
+                return self.serve_file(request, exchange, &path, modified, &self.default_document);
+            }
             Ok(Found::Folder(_)) | Err(Missing::NotFound) => {}
             Err(missing) => return refuse_missing(request, exchange, &missing),
         }
@@ -108,6 +130,43 @@ impl StaticFiles {
             Err(error) => refuse_missing(request, exchange, &error.into()),
         }
     }
+
+    /// Answers with a file in the form that the client likes best.
+    fn serve_file(
+        &self,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        path: &Path,
+        modified: i64,
+        name: &str,
+    ) -> Outcome {
+        let siblings = if self.precompressed {
+            Siblings::of(&self.root, path, modified)
+        } else {
+            Siblings::default()
+        };
+        if siblings.is_empty() {
+            // RFC 9110 §12.4.1: where there is one form only, nothing is negotiated.
+            return match open(path) {
+                Ok(opened) => Served::new(opened, name, None, Varies::Never).answer(request, exchange),
+                Err(missing) => refuse_missing(request, exchange, &missing),
+            };
+        }
+        for form in precompressed::forms(&siblings, request.headers()) {
+            let (path, coding) = match form {
+                Form::Plain => (path, None),
+                Form::Compressed(coding, path) => (path, Some(coding)),
+            };
+            match open(path) {
+                Ok(opened) => return Served::new(opened, name, coding, Varies::ByEncoding).answer(request, exchange),
+                Err(missing) if coding.is_none() => return refuse_missing(request, exchange, &missing),
+                // A compressed file that cannot be read is no reason not to send the file.
+                Err(_) => {}
+            }
+        }
+        let status = StatusCode::NOT_ACCEPTABLE;
+        say(Varies::ByEncoding.tell(exchange.respond(status)), status)
+    }
 }
 
 impl Handler for StaticFiles {
@@ -117,11 +176,11 @@ impl Handler for StaticFiles {
         }
         let wants_folder = request.path().ends_with('/');
         match lookup::find(&self.root, request.path()) {
-            Ok(Found::File(path)) if !wants_folder => {
+            Ok(Found::File { path, modified }) if !wants_folder => {
                 let name = lookup::segments(request.path()).last().unwrap_or_default();
-                serve_file(request, exchange, &path, name)
+                self.serve_file(request, exchange, &path, modified, name)
             }
-            Ok(Found::File(_)) => refuse(exchange, StatusCode::NOT_FOUND),
+            Ok(Found::File { .. }) => refuse(exchange, StatusCode::NOT_FOUND),
             Ok(Found::Folder(folder)) if wants_folder => self.serve_folder(request, exchange, &folder),
             Ok(Found::Folder(_)) => redirect_to_folder(request, exchange),
             Err(missing) => refuse_missing(request, exchange, &missing),
@@ -157,64 +216,6 @@ fn refuse_missing(request: &Request<'_>, exchange: Exchange<'_>, missing: &Missi
         }
     };
     refuse(exchange, status)
-}
-
-/// Answers with a file, or with what the request's conditions make of it. Its type is that of the name it was asked
-/// for by, wherever a link leads.
-fn serve_file(request: &Request<'_>, exchange: Exchange<'_>, path: &Path, name: &str) -> Outcome {
-    let (mut file, metadata) = match open(path) {
-        Ok(opened) => opened,
-        Err(missing) => return refuse_missing(request, exchange, &missing),
-    };
-    let length = metadata.len();
-    let validators = Validators::of(&metadata, exchange.time_of_day());
-    let selection = match validators.check(request.headers()) {
-        // RFC 9110 §15.4.5: the fields that a cache updates by, and the tag makes Last-Modified superfluous.
-        Verdict::NotModified => {
-            return exchange
-                .respond(StatusCode::NOT_MODIFIED)
-                .header(ETAG, &validators.etag)
-                .send("");
-        }
-        Verdict::Failed => return refuse(exchange, StatusCode::PRECONDITION_FAILED),
-        Verdict::Proceed { range: true } => selection(request, length),
-        Verdict::Proceed { range: false } => Selection::Whole,
-    };
-    let (status, first, count) = match selection {
-        Selection::Whole => (StatusCode::OK, 0, length),
-        Selection::Part { first, last } => (StatusCode::PARTIAL_CONTENT, first, last - first + 1),
-        Selection::Unsatisfiable => {
-            let status = StatusCode::RANGE_NOT_SATISFIABLE;
-            let head = exchange.respond(status);
-            return say(head.header(CONTENT_RANGE, format!("bytes */{length}")), status);
-        }
-    };
-    if first > 0
-        && let Err(error) = file.seek(SeekFrom::Start(first))
-    {
-        return refuse_missing(request, exchange, &Missing::Failed(error));
-    }
-    let mut head = exchange
-        .respond(status)
-        .header(CONTENT_TYPE, content_type::content_type(name))
-        .header(ETAG, &validators.etag)
-        .header(ACCEPT_RANGES, "bytes");
-    if let Some(modified) = validators.last_modified() {
-        head = head.header(LAST_MODIFIED, modified);
-    }
-    if let Selection::Part { first, last } = selection {
-        head = head.header(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"));
-    }
-    head.stream(BodyLength::Exact(count), ReaderSource::new(file.take(count)))
-}
-
-/// RFC 9110 §14.2: Range is for GET; given twice it says nothing.
-fn selection(request: &Request<'_>, length: u64) -> Selection {
-    let mut ranges = request.headers().get_all(RANGE.as_str());
-    match (ranges.next(), ranges.next()) {
-        (Some(range), None) if request.method() == Method::GET => range::select(range, length),
-        _ => Selection::Whole,
-    }
 }
 
 /// Opens a regular file. What is told of it afterwards is told of the opened one.

@@ -1,5 +1,5 @@
 //! hyper as a peer: its HTTP/1 connection on a current-thread tokio runtime, over tokio-rustls where TLS is asked for,
-//! without a framework, answering what stannel's benchmark server answers.
+//! without a framework, answering what stannel's benchmark server and the first profiles of its arena entry answer.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -56,6 +56,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallib
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/plaintext") => whole(TEXT, Bytes::from_static(b"Hello, World!")),
         (&Method::GET, "/json") => whole(JSON, Bytes::from_static(b"{\"message\":\"Hello, World!\"}")),
+        (&Method::GET, "/pipeline") => whole(TEXT, Bytes::from_static(b"ok")),
+        (&Method::GET | &Method::POST, "/baseline11") => sum(request).await,
         (&Method::POST, "/upload") => upload(request.into_body()).await,
         (_, "/echo") => with_body(TEXT, Either::Right(Either::Left(request.into_body()))),
         (&Method::GET, path) if path.starts_with("/bytes/") => match path["/bytes/".len()..].parse() {
@@ -75,6 +77,23 @@ async fn upload(mut body: Incoming) -> Response<Answer> {
         }
     }
     whole(TEXT, Bytes::from(count.to_string()))
+}
+
+async fn sum(request: Request<Incoming>) -> Response<Answer> {
+    let mut sum: i64 = request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('=')?.1.parse::<i64>().ok())
+        .sum();
+    if request.method() == Method::POST
+        && let Ok(body) = request.into_body().collect().await
+    {
+        let body = body.to_bytes();
+        sum += std::str::from_utf8(&body).map_or(0, |text| text.trim().parse().unwrap_or(0));
+    }
+    whole(TEXT, Bytes::from(sum.to_string()))
 }
 
 fn whole(content_type: HeaderValue, body: Bytes) -> Response<Answer> {

@@ -2,12 +2,13 @@
 
 use std::net::TcpStream;
 
+use compare::event_loop::{Connection, Fate, HANG_UP, Protocol};
 use memchr::memmem::Finder;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use crate::empty_lines::EmptyLines;
-use crate::{ANSWER, ANSWERS_PER_WRITE, CLOSE, Connection, Fate, HANG_UP, INPUT_LENGTH, Protocol};
+use crate::{ANSWER, ANSWERS_PER_WRITE, CLOSE, INPUT_LENGTH};
 
 pub struct Plain {
     input: Vec<u8>,

@@ -4,13 +4,14 @@ use std::io::{self, BufRead, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use compare::event_loop::{Connection, Fate, HANG_UP, Protocol};
 use memchr::memmem::Finder;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::empty_lines::EmptyLines;
-use crate::{ANSWER, ANSWERS_PER_WRITE, CLOSE, Connection, Fate, HANG_UP, INPUT_LENGTH, Protocol};
+use crate::{ANSWER, ANSWERS_PER_WRITE, CLOSE, INPUT_LENGTH};
 
 pub struct Tls {
     config: Arc<ServerConfig>,

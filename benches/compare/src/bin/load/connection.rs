@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustls::ClientConfig;
 
-use crate::answer::{Answers, Fault, Known};
+use crate::answer::{Answers, Expected, Fault, Known};
 use crate::histogram::Histogram;
 use crate::options::{Length, Mode, Options};
 use crate::request::Request;
@@ -22,6 +22,9 @@ pub struct Connection {
     /// With TLS.
     session: Option<Session>,
     answers: Answers,
+    /// Which of the requests is the present one, and how many may still begin here.
+    which: usize,
+    left: usize,
     /// How much of the batch belongs to the present one, and how much of that is sent.
     to_send: usize,
     sent: usize,
@@ -32,8 +35,9 @@ pub struct Connection {
 
 /// What all connections work on: the request, the one input buffer and the counters.
 pub struct Shared {
-    pub request: Request,
-    pub known: Known,
+    pub requests: Vec<Request>,
+    /// What is known of the answers to each of them.
+    pub known: Vec<Known>,
     pub input: Vec<u8>,
     pub budget: Budget,
     pub tally: Tally,
@@ -70,7 +74,7 @@ pub struct Tally {
 
 pub enum Progress {
     Open,
-    /// The peer closed where it had to.
+    /// The peer closed where it had to, or the client has sent as many requests as it sends on one connection.
     Over,
 }
 
@@ -87,11 +91,11 @@ pub enum Trouble {
 
 impl Shared {
     pub fn new(options: &Options) -> io::Result<Self> {
-        let mut request = Request::new(options);
-        let expected = std::mem::replace(&mut request.expected, crate::answer::Expected::Any);
+        let mut requests = Request::all(options);
+        let expected = |request: &mut Request| std::mem::replace(&mut request.expected, Expected::Any);
         Ok(Self {
-            request,
-            known: Known::new(expected),
+            known: requests.iter_mut().map(expected).map(Known::new).collect(),
+            requests,
             input: vec![0; INPUT_LENGTH],
             budget: Budget {
                 issued: 0,
@@ -145,6 +149,9 @@ impl Connection {
             socket,
             session,
             answers: Answers::default(),
+            // Another one than on the connection before, so that all are under way at any time.
+            which: shared.budget.issued as usize,
+            left: shared.mode.requests_per_connection(),
             to_send: 0,
             sent: 0,
             outstanding: 0,
@@ -157,8 +164,10 @@ impl Connection {
 
     /// Begins the next batch, as of the time `began`.
     pub fn begin(&mut self, requests: usize, began: u64, shared: &mut Shared) -> Result<(), Trouble> {
+        self.which = (self.which + 1) % shared.requests.len();
+        self.left = self.left.saturating_sub(requests);
         self.outstanding = requests;
-        self.to_send = requests * shared.request.length;
+        self.to_send = requests * shared.requests[self.which].length;
         self.sent = 0;
         self.began = began;
         self.send(shared)
@@ -189,7 +198,9 @@ impl Connection {
                 Err(error) => return Err(Trouble::Socket(error)),
             };
             shared.tally.bytes_received += length as u64;
-            self.take_answers(length, shared)?;
+            if let Progress::Over = self.take_answers(length, shared)? {
+                return Ok(Progress::Over);
+            }
             // A short read emptied the socket, so that with a hang-up only the end is left.
             let is_short = length < shared.input.len();
             if is_short && hang_up && shared.mode == Mode::Churn {
@@ -201,12 +212,12 @@ impl Connection {
         }
     }
 
-    fn take_answers(&mut self, length: usize, shared: &mut Shared) -> Result<(), Trouble> {
+    fn take_answers(&mut self, length: usize, shared: &mut Shared) -> Result<Progress, Trouble> {
         let answered = self.check(length, shared)?;
         if answered == 0 || shared.mode == Mode::Churn {
             // A connection per request counts at its end.
             self.outstanding -= answered;
-            return Ok(());
+            return Ok(Progress::Open);
         }
         let now = shared.now();
         for _ in 0..answered {
@@ -215,23 +226,24 @@ impl Connection {
         shared.tally.answered += answered as u64;
         self.outstanding -= answered;
         if self.outstanding > 0 {
-            return Ok(());
+            return Ok(Progress::Open);
         }
         if self.has_unsent() {
             return Err(Trouble::Answer(Fault::Framing("an answer before the request was sent")));
         }
-        match shared.next {
-            Next::AtOnce => {
-                let requests = shared.budget.take(shared.depth());
-                self.begin(requests, now, shared)
-            }
-            Next::WhenDue => Ok(()),
+        if self.left == 0 {
+            return Ok(Progress::Over);
         }
+        if shared.next == Next::AtOnce {
+            let requests = shared.budget.take(shared.depth());
+            self.begin(requests, now, shared)?;
+        }
+        Ok(Progress::Open)
     }
 
     /// How many answers end in what was read, all of them good.
     fn check(&mut self, length: usize, shared: &mut Shared) -> Result<usize, Trouble> {
-        let (answers, outstanding, known) = (&mut self.answers, self.outstanding, &mut shared.known);
+        let (answers, outstanding, known) = (&mut self.answers, self.outstanding, &mut shared.known[self.which]);
         let mut answered = 0;
         let mut check = |mut input: &[u8]| {
             while !input.is_empty() {
@@ -274,13 +286,16 @@ impl Connection {
 
     fn send(&mut self, shared: &mut Shared) -> Result<(), Trouble> {
         if let Some(session) = &mut self.session {
-            session.put(&shared.request.batch[self.sent..self.to_send])?;
+            session.put(&shared.requests[self.which].batch[self.sent..self.to_send])?;
             self.sent = self.to_send;
             shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
             return Ok(());
         }
         while self.sent < self.to_send {
-            match rustix::io::write(&self.socket, &shared.request.batch[self.sent..self.to_send]) {
+            match rustix::io::write(
+                &self.socket,
+                &shared.requests[self.which].batch[self.sent..self.to_send],
+            ) {
                 Ok(written) => {
                     self.sent += written;
                     shared.tally.bytes_sent += written as u64;
@@ -296,7 +311,7 @@ impl Connection {
 
 impl Shared {
     fn depth(&self) -> usize {
-        self.request.batch.len() / self.request.length
+        self.requests[0].batch.len() / self.requests[0].length
     }
 }
 

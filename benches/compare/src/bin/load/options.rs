@@ -38,6 +38,9 @@ pub enum Mode {
     Download,
     Echo,
     Idle,
+    ArenaBaseline,
+    ArenaPipelined,
+    ArenaLimited,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,9 +115,9 @@ impl Options {
             }
         }
         options.mode = mode.ok_or(USAGE)?;
-        options.depth = depth.unwrap_or(if options.mode == Mode::Pipelined { 16 } else { 1 });
-        if options.mode != Mode::Pipelined && options.depth != 1 {
-            return Err("--depth belongs to the mode pipelined".into());
+        options.depth = depth.unwrap_or(if options.mode.is_pipelined() { 16 } else { 1 });
+        if !options.mode.is_pipelined() && options.depth != 1 {
+            return Err("--depth belongs to the modes pipelined and arena-pipelined".into());
         }
         if let Some(rate) = options.rate {
             if options.mode != Mode::KeepAlive || !matches!(options.length, Length::Seconds(_)) {
@@ -145,10 +148,26 @@ impl Mode {
             Self::Download => "download",
             Self::Echo => "echo",
             Self::Idle => "idle",
+            Self::ArenaBaseline => "arena-baseline",
+            Self::ArenaPipelined => "arena-pipelined",
+            Self::ArenaLimited => "arena-limited",
         }
     }
 
-    const ALL: [Self; 7] = [
+    fn is_pipelined(self) -> bool {
+        matches!(self, Self::Pipelined | Self::ArenaPipelined)
+    }
+
+    /// After how many requests the client ends a connection.
+    pub fn requests_per_connection(self) -> usize {
+        match self {
+            Self::Churn => 1,
+            Self::ArenaLimited => 10,
+            _ => usize::MAX,
+        }
+    }
+
+    const ALL: [Self; 10] = [
         Self::KeepAlive,
         Self::Pipelined,
         Self::Churn,
@@ -156,6 +175,9 @@ impl Mode {
         Self::Download,
         Self::Echo,
         Self::Idle,
+        Self::ArenaBaseline,
+        Self::ArenaPipelined,
+        Self::ArenaLimited,
     ];
 }
 
@@ -193,9 +215,12 @@ modes:
   upload       POST /upload with SIZE bytes
   echo         POST /echo with SIZE bytes, which must come back
   idle         one request on each connection, then memory while they stay open
+  arena-baseline   GET /baseline11?a=13&b=42, the same as POST with a body, and with a chunked one, in turn
+  arena-pipelined  GET /pipeline, --depth requests in flight on each connection (16)
+  arena-limited    as arena-baseline, and the client ends each connection after ten requests
 options:
   --addr ADDRESS:PORT   the server (127.0.0.1:8080)
-  --path PATH           instead of the mode's own path
+  --path PATH           instead of the mode's own path (not in the arena's modes)
   --connections N       (64)
   --requests N          stop after so many answers
   --seconds S           or after so long (3)

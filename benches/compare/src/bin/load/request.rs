@@ -13,35 +13,52 @@ pub struct Request {
 }
 
 impl Request {
+    /// Those that a connection sends in turn.
+    pub fn all(options: &Options) -> Vec<Self> {
+        match options.mode {
+            Mode::ArenaBaseline | Mode::ArenaLimited => vec![
+                Self::of(options, "GET", ARENA_SUM, &Body::None, Expected::text(55)),
+                Self::of(
+                    options,
+                    "POST",
+                    ARENA_SUM,
+                    &Body::Sized(b"20".to_vec()),
+                    Expected::text(75),
+                ),
+                Self::of(
+                    options,
+                    "POST",
+                    ARENA_SUM,
+                    &Body::Chunked("2\r\n20\r\n0\r\n\r\n"),
+                    Expected::text(75),
+                ),
+            ],
+            Mode::ArenaPipelined => vec![Self::of(options, "GET", "/pipeline", &Body::None, Expected::text("ok"))],
+            _ => vec![Self::new(options)],
+        }
+    }
+
+    /// The only one of the modes that have one.
     pub fn new(options: &Options) -> Self {
         let size = options.size;
-        let (method, path, body, expected) = match options.mode {
-            Mode::KeepAlive | Mode::Pipelined | Mode::Churn | Mode::Idle => ("GET", "/plaintext".into(), None, None),
-            Mode::Download => (
-                "GET",
-                format!("/bytes/{size}"),
-                None,
-                Some(Expected::Length(size as u64)),
-            ),
-            Mode::Upload => (
-                "POST",
-                "/upload".into(),
-                Some(pattern(size)),
-                Some(Expected::text(size)),
-            ),
-            Mode::Echo => (
-                "POST",
-                "/echo".into(),
-                Some(pattern(size)),
-                Some(Expected::Bytes(pattern(size))),
-            ),
+        let of_mode = match options.mode {
+            Mode::Download => format!("/bytes/{size}"),
+            Mode::Upload => "/upload".into(),
+            Mode::Echo => "/echo".into(),
+            _ => "/plaintext".into(),
         };
-        let path = options.path.as_deref().unwrap_or(&path);
-        let expected = expected.unwrap_or(match path {
-            "/plaintext" => Expected::text("Hello, World!"),
-            _ => Expected::Any,
-        });
+        let path = options.path.as_deref().unwrap_or(&of_mode);
+        let (method, body, expected) = match options.mode {
+            Mode::Download => ("GET", Body::None, Expected::Length(size as u64)),
+            Mode::Upload => ("POST", Body::Sized(pattern(size)), Expected::text(size)),
+            Mode::Echo => ("POST", Body::Sized(pattern(size)), Expected::Bytes(pattern(size))),
+            _ if path == "/plaintext" => ("GET", Body::None, Expected::text("Hello, World!")),
+            _ => ("GET", Body::None, Expected::Any),
+        };
+        Self::of(options, method, path, &body, expected)
+    }
 
+    fn of(options: &Options, method: &str, path: &str, body: &Body, expected: Expected) -> Self {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", options.address);
         head.push_str(match options.fields {
             Fields::Host => "",
@@ -53,12 +70,19 @@ impl Request {
             (_, Fields::Host) => "",
             (_, Fields::Benchmark | Fields::Browser) => "Connection: keep-alive\r\n",
         });
-        if let Some(body) = &body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-        }
+        let body = match body {
+            Body::None => &[],
+            Body::Sized(bytes) => {
+                head.push_str(&format!("Content-Length: {}\r\n", bytes.len()));
+                &bytes[..]
+            }
+            Body::Chunked(chunks) => {
+                head.push_str("Transfer-Encoding: chunked\r\n");
+                chunks.as_bytes()
+            }
+        };
         head.push_str("\r\n");
-        let mut one = head.into_bytes();
-        one.extend(body.unwrap_or_default());
+        let one = [head.as_bytes(), body].concat();
         Self {
             length: one.len(),
             batch: one.repeat(options.depth),
@@ -67,10 +91,19 @@ impl Request {
     }
 }
 
+enum Body {
+    None,
+    Sized(Vec<u8>),
+    /// As it goes over the wire.
+    Chunked(&'static str),
+}
+
 /// A body in which a piece lost, doubled or moved shows.
 fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|index| b'a' + (index % 23) as u8).collect()
 }
+
+const ARENA_SUM: &str = "/baseline11?a=13&b=42";
 
 /// With `Host` and `Connection` what the TechEmpower plaintext benchmark sends.
 const BENCHMARK_FIELDS: &str =
