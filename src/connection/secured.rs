@@ -227,6 +227,9 @@ impl Turn<'_> {
                 "1 connection {} broken: {failure}",
                 ConnectionId(self.connection.info.id)
             );
+            // Plaintext must not go out, nor be tried again.
+            let output = &mut self.engine.state.output;
+            output.advance(output.len());
             self.end_now(CloseReason::Reset, Ending::Abort);
         }
     }

@@ -427,6 +427,7 @@ enum Records<'a> {
     /// In the session itself.
     Kept,
 }
+
 /// How many bytes a record lacks that is begun; as far as that is known.
 fn missing(partial: &[u8]) -> usize {
     match partial {
