@@ -6,16 +6,17 @@
 //!   thread, or takes the connection over.
 //! - Limits, timeouts and data rates that are on from the start, under the names that users of Kestrel know.
 //! - Endpoints from code, files, environment and command line by Kestrel's rules; a running server follows changes.
+//! - HTTPS on rustls: PFX, PEM and .NET's certificate stores, a development certificate, SNI, client certificates.
 //! - TCP and Unix sockets, one worker per core, graceful stops, no `unsafe` code of its own. Linux only so far.
 //!
-//! TLS is not in this version. HTTP/2, a router and compression are not planned.
+//! HTTP/2, a router and compression are not planned.
 //!
 //! # A request's way
 //!
 //! ```text
 //!   ServerOptions ──► Server::bind ──► BoundServer::run          one handler per worker, made by your closure
 //!                                        │                          │
-//!   client ══ bytes ══► socket ──► Connection: head, checks ──► Handler::handle(&Request, Exchange)
+//!   client ══ bytes ══► socket ──► Connection: TLS, head, checks ──► Handler::handle(&Request, Exchange)
 //!                         ▲                                         │
 //!                         │        refused: 4xx, 5xx, close         ├─ respond(..).send / .stream / .pipe
 //!                         │                 │                       ├─ collect, receive: the body first
