@@ -265,31 +265,33 @@ fn a_report_for_programs() {
     );
 }
 
-/// A server for `https://localhost`, which ends with the test.
-struct OpensslServer(Child);
+/// The server on `https://localhost`, with whatever development certificate it finds; it ends with the test.
+struct Site(Child);
 
-impl OpensslServer {
+const PAGE: &str = "<title>Trusted</title><h1>This page came over HTTPS.</h1>";
+
+impl Site {
     fn start(home: &Home) -> (Self, String) {
-        let mut command = Command::new("openssl");
+        let folder = home.at("site");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("index.html"), PAGE).unwrap();
+        let mut command = home.command(env!("CARGO_BIN_EXE_stannel"));
         command
-            .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert"])
-            .arg(home.at("site.pem"))
-            .arg("-key")
-            .arg(home.at("site.key"))
+            .arg(folder)
+            .arg("--urls=https://localhost:0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut server = Self(command.spawn().unwrap());
         let lines = BufReader::new(server.0.stdout.take().unwrap()).lines();
-        let line = lines.map_while(Result::ok).find(|line| line.starts_with("ACCEPT "));
-        let port = line
-            .as_deref()
-            .and_then(|line| line.rsplit_once(':'))
-            .map(|(_, port)| port.to_owned());
-        (server, format!("https://localhost:{}/", port.expect("it listens")))
+        let mut urls = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("Now listening on: ").map(str::to_owned));
+        let url = urls.next().expect("it listens");
+        (server, url)
     }
 }
 
-impl Drop for OpensslServer {
+impl Drop for Site {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -304,8 +306,8 @@ fn browser(home: &Home, name: &str) -> Command {
     command
 }
 
-/// The page as Chromium has it; nothing if it refuses.
-fn chromium(home: &Home, url: &str) -> String {
+/// Chromium in this home, about to load a page.
+fn chromium(home: &Home) -> Command {
     let mut command = browser(home, "chromium");
     // As root it does without its sandbox or not at all.
     command.args([
@@ -315,59 +317,61 @@ fn chromium(home: &Home, url: &str) -> String {
         "--no-first-run",
     ]);
     command.arg(format!("--user-data-dir={}", home.at("profile").display()));
-    let output = command.args(["--dump-dom", url]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    command
 }
 
-/// The proof: a real browser shows the page without a warning after `--trust`, and neither before nor after `--clean`.
+/// Whether Chromium shows the page, and not a warning in its place.
+fn is_shown(home: &Home, url: &str) -> bool {
+    let output = chromium(home).args(["--dump-dom", url]).output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .contains("This page came over HTTPS.")
+}
+
+fn has_programs(home: &Home, names: &[&str]) -> bool {
+    names.iter().all(|name| home.has_program(name))
+}
+
+/// The proof: a real browser shows the server's page without a warning after `--trust`, and neither before nor after
+/// `--clean`. A picture of it is kept where Cargo keeps what tests leave behind.
 #[test]
 fn chromium_trusts_it() {
     let home = Home::with_certificate();
-    if !["chromium", "certutil", "openssl"]
-        .iter()
-        .all(|name| home.has_program(name))
-    {
+    if !has_programs(&home, &["chromium", "certutil"]) {
         return;
     }
-    home.done(&["https", "-ep", "site.pem", "--format", "Pem", "-np"]);
-    let (_server, url) = OpensslServer::start(&home);
+    let (_server, url) = Site::start(&home);
     // Never started, so that there is no database yet.
     home.done(&["https", "--trust"]);
-    let page = chromium(&home, &url);
-    assert!(page.contains("Ciphers supported in s_server"), "{page}");
+    assert!(is_shown(&home, &url));
+    let picture = concat!(env!("CARGO_TARGET_TMPDIR"), "/chromium.png");
+    let _ = fs::remove_file(picture);
+    let mut command = chromium(&home);
+    command.args(["--window-size=800,600", &format!("--screenshot={picture}"), &url]);
+    assert!(command.status().unwrap().success() && fs::metadata(picture).unwrap().len() > 0);
+    println!("a picture of the page: {picture}");
     home.done(&["https", "--clean"]);
-    let page = chromium(&home, &url);
-    assert!(!page.contains("Ciphers supported"), "{page}");
+    assert!(!is_shown(&home, &url));
 
     // Started before, which leaves it another place for its database.
     let home = Home::with_certificate();
-    assert!(
-        ["chromium", "certutil", "openssl"]
-            .iter()
-            .all(|name| home.has_program(name))
-    );
-    home.done(&["https", "-ep", "site.pem", "--format", "Pem", "-np"]);
-    let (_server, url) = OpensslServer::start(&home);
-    let page = chromium(&home, &url);
-    assert!(!page.contains("Ciphers supported"), "{page}");
+    assert!(has_programs(&home, &["chromium", "certutil"]));
+    let (_server, url) = Site::start(&home);
+    assert!(!is_shown(&home, &url));
     home.done(&["https", "--trust"]);
-    let page = chromium(&home, &url);
-    assert!(page.contains("Ciphers supported in s_server"), "{page}");
+    assert!(is_shown(&home, &url));
 }
 
 #[test]
 fn firefox_trusts_it() {
     let home = Home::with_certificate();
-    if !["firefox", "certutil", "openssl"]
-        .iter()
-        .all(|name| home.has_program(name))
-    {
+    if !has_programs(&home, &["firefox", "certutil"]) {
         return;
     }
     let profile = home.at(".mozilla/firefox/abc.default");
     fs::create_dir_all(&profile).unwrap();
-    home.done(&["https", "--trust", "-ep", "site.pem", "--format", "Pem", "-np"]);
-    let (_server, url) = OpensslServer::start(&home);
+    home.done(&["https", "--trust"]);
+    let (_server, url) = Site::start(&home);
     let picture = home.at("page.png");
     // It waits at a warning for somebody to answer, and makes no picture.
     let mut command = browser(&home, "firefox");
