@@ -7,7 +7,7 @@ use super::transport::Transport;
 use super::worker::{Entry, LAST_LISTENER, Worker};
 use crate::endpoint::EMFILE;
 use crate::handler::{ConnectionInfo, Peer};
-use mio::{Interest, Poll, Token};
+use mio::{Poll, Token};
 use slab::Slab;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -38,9 +38,11 @@ pub(super) fn add_listener(
 ) -> io::Result<()> {
     let slot = listeners.vacant_entry();
     let token = Token(LAST_LISTENER - slot.key());
-    match &mut listener {
-        Listener::Tcp(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
-        Listener::Unix(listener) => poll.registry().register(listener, token, Interest::READABLE)?,
+    if let Err(error) = listener.register(poll.registry(), token) {
+        // Whoever added an endpoint while we serve is not to lose it for a moment without memory. For mio a source that
+        // was refused counts as registered: it has to be another one.
+        listener = listener.made_anew();
+        listener.register(poll.registry(), token).map_err(|_| error)?;
     }
     slot.insert(Listening {
         listener,

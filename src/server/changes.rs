@@ -59,7 +59,10 @@ impl Worker<'_> {
             endpoint.transport,
         );
         if let Err(error) = added {
-            log::error!(target: "stannel", "cannot watch a listening socket: {error}");
+            log::error!(
+                target: "stannel",
+                "cannot watch a listening socket: {error}; nobody is served on it until its endpoint is removed and added again"
+            );
         }
     }
 

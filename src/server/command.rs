@@ -1,6 +1,7 @@
 //! What the thread that waits in `run` asks of a worker while it serves.
 
 use super::listener::Listener;
+use super::shutdown::wake;
 use super::transport::Transport;
 use crate::endpoint::Limits;
 use crate::event::Counters;
@@ -65,9 +66,7 @@ impl Commands {
     }
 
     pub(super) fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            log::error!(target: "stannel", "cannot wake an event loop: {error}");
-        }
+        wake(&self.waker);
     }
 
     /// The loop has turned once more.

@@ -132,8 +132,17 @@ impl Io {
     }
 
     /// The turn is over: sees to it that whatever comes next wakes the loop.
+    ///
+    /// # Errors
+    /// When the system has no memory or no place left for that.
     #[inline]
-    pub(super) fn settle(&mut self, turn: &Turn<'_>, poll: &Poll, wheel: &mut TimerWheel, key: usize) {
+    pub(super) fn settle(
+        &mut self,
+        turn: &Turn<'_>,
+        poll: &Poll,
+        wheel: &mut TimerWheel,
+        key: usize,
+    ) -> io::Result<()> {
         match turn.deadline() {
             Some(deadline) => wheel.arm(key, deadline),
             None => wheel.disarm(key),
@@ -144,26 +153,24 @@ impl Io {
             Registered::Reads
         };
         if self.registered < wanted {
-            self.register(poll, key, wanted);
+            self.register(poll, key, wanted)?;
         }
+        Ok(())
     }
 
     #[cold]
-    fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) {
+    fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) -> io::Result<()> {
         let interest = match wanted {
             Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
             Registered::Reads | Registered::No => Interest::READABLE,
         };
-        let result = if self.registered == Registered::No {
-            self.socket.register(poll.registry(), Token(key), interest)
+        if self.registered == Registered::No {
+            self.socket.register(poll.registry(), Token(key), interest)?;
         } else {
-            self.socket.reregister(poll.registry(), Token(key), interest)
-        };
-        match result {
-            Ok(()) => self.registered = wanted,
-            // Its deadline will come all the same, and ends it.
-            Err(error) => log::error!(target: "stannel", "cannot watch a connection: {error}"),
+            self.socket.reregister(poll.registry(), Token(key), interest)?;
         }
+        self.registered = wanted;
+        Ok(())
     }
 }
 

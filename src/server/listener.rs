@@ -9,10 +9,12 @@ use crate::endpoint::{
 };
 use crate::handler::Peer;
 use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Type};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 /// Kestrel's backlog.
 pub(super) const BACKLOG: i32 = 512;
@@ -111,6 +113,21 @@ impl Listener {
 }
 
 impl Listener {
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Self::Unix(listener) => registry.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    /// The same socket as a source of events that nobody has tried to register.
+    pub(super) fn made_anew(self) -> Self {
+        match self {
+            Self::Tcp(listener) => Self::Tcp(OwnedFd::from(listener).into()),
+            Self::Unix(listener) => Self::Unix(OwnedFd::from(listener).into()),
+        }
+    }
+
     /// Whether connections accepted from now on send small writes at once.
     pub(super) fn set_no_delay(&self, no_delay: bool) {
         if let Self::Tcp(listener) = self

@@ -208,9 +208,19 @@ impl Control {
     }
 }
 
-/// A wake-up can only fail when the system is out of memory; the loop then wakes at its next deadline.
-fn wake(waker: &Waker) {
-    if let Err(error) = waker.wake() {
+/// Wakes a thread that waits for events. The system refuses that only when it is out of memory, or because a signal came
+/// in between; for whoever is not woken the letter waits until something else wakes them, which may be long: so it is
+/// tried again a few times.
+pub(super) fn wake(waker: &Waker) {
+    const TRIES: usize = 3;
+    let mut result = Ok(());
+    for _ in 0..TRIES {
+        result = waker.wake();
+        if result.is_ok() {
+            return;
+        }
+    }
+    if let Err(error) = result {
         log::error!(target: "stannel", "cannot wake an event loop: {error}");
     }
 }

@@ -71,11 +71,17 @@ pub(super) fn bind_path(endpoint: &ListenOptions, path: &Path, workers: usize) -
 /// Nobody can connect before `listen`, so the rights are set before the first connection.
 fn bind(path: &Path, mode: Option<u32>) -> io::Result<(std::os::unix::net::UnixListener, UnixPath)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    // Before there is a file, which nobody would remove if this failed.
+    let kept = socket.try_clone()?;
     socket.bind(&SockAddr::unix(path)?)?;
+    let file = file_at(path).inspect_err(|_| {
+        // It was made a moment ago; that it cannot be looked at is what is told.
+        let _ = std::fs::remove_file(path);
+    })?;
     let unix_path = UnixPath {
         path: path.to_owned(),
-        file: file_at(path)?,
-        _socket: socket.try_clone()?,
+        file,
+        _socket: kept,
     };
     if let Some(mode) = mode {
         std::fs::set_permissions(path, Permissions::from_mode(mode))?;

@@ -4,7 +4,7 @@ use super::accepting::{Listening, add_listener};
 use super::command::Commands;
 use super::connection_io::{Io, reason_for};
 use super::listener::Listener;
-use super::shutdown::{SharedStage, Stage};
+use super::shutdown::{SharedStage, Stage, wake};
 use super::transport::Transport;
 use crate::connection::{Connection, Engine, Fate, HandlerFactory, Turn};
 use crate::endpoint::ServerOptions;
@@ -135,12 +135,7 @@ impl<'a> Worker<'a> {
             commands,
             listeners,
         } = parts;
-        let mailbox = Mailbox::new(move || {
-            // It can only fail for want of memory; the letter is then found at the next wake-up.
-            if let Err(error) = waker.wake() {
-                log::error!(target: "stannel", "cannot wake an event loop: {error}");
-            }
-        });
+        let mailbox = Mailbox::new(move || wake(&waker));
         let factory = Arc::clone(&shared.factory);
         let mut engine = Engine::with_parts(
             &shared.options,
@@ -347,23 +342,27 @@ impl<'a> Worker<'a> {
                     break;
                 }
             };
-            if !goes_on {
-                io.settle(&turn, &self.poll, &mut self.wheel, key);
-                return Went::On;
+            let has_had_its_share = rounds >= ROUNDS_PER_TURN && turn.fate() == Fate::Open;
+            if goes_on && !has_had_its_share {
+                continue;
             }
-            if rounds >= ROUNDS_PER_TURN && turn.fate() == Fate::Open {
-                io.settle(&turn, &self.poll, &mut self.wheel, key);
-                if !io.is_queued {
-                    io.is_queued = true;
-                    let queue = if turn.is_handshaking() {
-                        &mut self.handshakes
-                    } else {
-                        &mut self.queue
-                    };
-                    queue.push_back(key);
-                }
-                return Went::On;
+            if let Err(error) = io.settle(&turn, &self.poll, &mut self.wheel, key) {
+                // Nothing would ever wake it but its deadlines, and it may have none.
+                log::error!(target: "stannel", "cannot watch a connection: {error}; it is closed");
+                turn.on_disconnect(CloseReason::IoError);
+                io.socket.abort_on_close();
+                break;
             }
+            if goes_on && !io.is_queued {
+                io.is_queued = true;
+                let queue = if turn.is_handshaking() {
+                    &mut self.handshakes
+                } else {
+                    &mut self.queue
+                };
+                queue.push_back(key);
+            }
+            return Went::On;
         }
         io.tell_closed(&turn);
         turn.closed();

@@ -2,7 +2,8 @@
 
 use super::{ASKS, WEB, World};
 use crate::client::Client;
-use crate::nginx::Nginx;
+use crate::nginx::{NGINX, configuration};
+use crate::proxy::Proxy;
 
 #[test]
 fn nginx_passes_on_over_tls() {
@@ -24,10 +25,11 @@ fn nginx_passes_on_over_tls() {
             world.file("client.key"),
         );
         let before = world.server.handle().metrics().total();
-        let Some((nginx, address)) = Nginx::start(folder.path(), &upstream, &location) else {
+        let configure = |address| configuration(folder.path(), address, "access_log off;", &upstream, &location);
+        let Some(nginx) = Proxy::start(&NGINX, folder.path(), configure) else {
             return;
         };
-        let mut client = Client::connect(address);
+        let mut client = Client::connect(nginx.address);
         let facts = client.get("/tls");
         let text = facts.text();
         assert!(

@@ -6,6 +6,8 @@
 mod client;
 #[path = "../support/nginx.rs"]
 mod nginx;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/reload.rs"]
 mod reload;
 #[path = "../support/site.rs"]

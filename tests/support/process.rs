@@ -39,6 +39,17 @@ impl Process {
         )
     }
 
+    /// The command in this folder, which logs what it warns of; another program may start it.
+    pub(crate) fn stannel_that_warns(starter: Option<&mut Command>, folder: &Path, arguments: &[&str]) -> Self {
+        let stannel = env!("CARGO_BIN_EXE_stannel");
+        let mut own = Command::new(stannel);
+        let command = match starter {
+            Some(starter) => starter.arg(stannel),
+            None => &mut own,
+        };
+        Self::spawn(command.args(arguments).current_dir(folder).env(LOG, "warn"))
+    }
+
     /// The command with a bound on open files, which logs what it warns of.
     pub(crate) fn stannel_with_open_files(limit: u32, arguments: &[&str]) -> Self {
         let mut command = Self::after(&format!("ulimit -n {limit}"), arguments);
@@ -121,6 +132,16 @@ impl Process {
         ending::signal(&self.child, "TERM");
     }
 
+    /// Asks it to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        ending::signal(&self.child, "HUP");
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// The exit code, once it has ended by itself.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         ending::exit_code(&mut self.child)
@@ -163,6 +184,24 @@ impl Process {
     /// How many descriptors it has open.
     pub(crate) fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Its threads; none once it has ended.
+    pub(crate) fn thread_ids(&self) -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let ids = tasks.into_iter().flatten().flatten();
+        ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
+    /// Whether a debugger is attached to that thread.
+    pub(crate) fn is_traced(&self, thread: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/task/{thread}/status", self.child.id()));
+        status.is_ok_and(|status| {
+            status
+                .lines()
+                .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+        })
     }
 
     /// Processor time used so far, by all threads.

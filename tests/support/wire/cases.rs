@@ -9,6 +9,9 @@ use std::time::Duration;
 /// What one client does and what it must see.
 pub(crate) struct Case {
     pub(crate) id: String,
+    /// What it is about, for choosing.
+    #[allow(dead_code, reason = "not everybody chooses")]
+    pub(crate) tags: Vec<String>,
     pub(crate) steps: Vec<Step>,
     pub(crate) split: Option<Split>,
     /// Whether the client closes its side behind the last byte.
@@ -120,6 +123,9 @@ fn case(value: &Value) -> Result<Case> {
     let mut entries = Entries::of(value)?;
     let case = Case {
         id: entries.required("id", string)?.to_owned(),
+        tags: entries
+            .optional("tags", |tags| list(tags, |tag| string(tag).map(str::to_owned)))?
+            .unwrap_or_default(),
         steps: entries.required("send", steps)?,
         split: entries.optional("split", split)?,
         half_close: entries.flag("half_close")?,
@@ -127,10 +133,9 @@ fn case(value: &Value) -> Result<Case> {
         timeout: entries.optional("timeout", seconds)?,
         expect: entries.required("expect", expect)?,
     };
-    // For readers and for choosing by hand.
+    // For readers.
     entries.optional("why", string)?;
     entries.optional("rule", string)?;
-    entries.optional("tags", |tags| list(tags, string))?;
     entries.nothing_else()?;
     if case.split == Some(Split::EachCut) && !matches!(case.steps[..], [Step::Send(_)]) {
         return Err("each-cut needs plain bytes".into());
