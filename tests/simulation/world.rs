@@ -224,8 +224,14 @@ impl World {
                     );
                 }
                 self.released.push(number);
-                // Nobody is waiting for a letter that nobody sent.
-                self.after(0, Event::Deliver);
+                // Some leave while their answer is on its way, and somebody else gets their key.
+                if self.dice.chance(15) {
+                    self.after(0, Event::Reset(number));
+                }
+                // Perhaps nobody is there to send a letter to.
+                if !self.bell.load(Ordering::Relaxed) {
+                    self.after(1000, Event::Deliver);
+                }
             }
             Event::Deliver => self.deliver(),
             Event::Stall => {
@@ -236,7 +242,9 @@ impl World {
             Event::StopTimeout => self.stop_timeout(),
         }
         if self.bell.swap(false, Ordering::Relaxed) {
-            let after = self.dice.below(5) as u64;
+            // Long enough for another connection to get the key that a letter is for.
+            let after = self.dice.one_of(&[0, 5, 1000]);
+            let after = self.dice.between(0, after) as u64;
             self.after(after, Event::Deliver);
         }
     }
