@@ -69,8 +69,9 @@ enum Event {
     Timer(usize),
     Release(usize),
     Deliver,
-    /// The loop is busy elsewhere.
+    /// The loop is busy elsewhere; peers go on meanwhile.
     Stall,
+    StallEnd,
     Stop,
     StopTimeout,
 }
@@ -79,6 +80,7 @@ struct World {
     plan: Plan,
     dice: Dice,
     now: u64,
+    busy_until: u64,
     engine: Engine,
     service: Service,
     ledger: Arc<Ledger>,
@@ -157,6 +159,7 @@ impl World {
             plan,
             dice: Dice::new(plan.seed),
             now: 0,
+            busy_until: 0,
             engine,
             service,
             ledger,
@@ -192,12 +195,26 @@ impl World {
     }
 
     fn set_time(&mut self, now: u64) {
-        self.now = self.now.max(now);
-        self.engine.set_time(Time::from_millis(self.now));
+        self.now = now;
+        self.engine.set_time(Time::from_millis(now));
     }
 
     fn happen(&mut self, event: Event) {
+        let is_busy = self.now < self.busy_until;
         match event {
+            // Like the shell, it looks at sockets before it looks at timers.
+            Event::Arrive(_)
+            | Event::Serve(_)
+            | Event::Reset(_)
+            | Event::Deliver
+            | Event::Stop
+            | Event::StopTimeout
+                if is_busy =>
+            {
+                self.after(self.busy_until - self.now, event);
+            }
+            Event::Timer(_) if is_busy => self.after(self.busy_until - self.now + 2, event),
+            Event::Stall if is_busy => {}
             // The listening socket is closed.
             Event::Arrive(_) if self.is_stopping => {}
             Event::Arrive(number) => self.arrive(number),
@@ -235,9 +252,11 @@ impl World {
             }
             Event::Deliver => self.deliver(),
             Event::Stall => {
-                self.set_time(self.now + STALL.as_millis() as u64);
-                self.engine.add_stall(STALL);
+                let millis = STALL.as_millis() as u64;
+                self.busy_until = self.now + millis;
+                self.after(millis, Event::StallEnd);
             }
+            Event::StallEnd => self.engine.add_stall(STALL),
             Event::Stop => self.stop(),
             Event::StopTimeout => self.stop_timeout(),
         }
