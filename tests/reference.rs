@@ -1,5 +1,8 @@
 //! The parsers beside second ones that are plain and slow: what both are shown, both understand alike.
 
+#[cfg(feature = "config")]
+#[path = "support/reference/json.rs"]
+mod json;
 #[path = "support/reference/mod.rs"]
 mod reference;
 
@@ -176,4 +179,42 @@ fn compare_url(text: &str) {
         path: prefix.path_base().to_owned(),
     });
     assert_eq!(read, url::read(text), "{text:?}");
+}
+
+/// Mostly JSON, with what is nearly JSON in between.
+#[cfg(feature = "config")]
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        8 => "\"[a-zA-Z:\u{e9} ]{0,4}\"",
+        2 => "-?[0-9]{1,3}(\\.[0-9]{1,2})?([eE][+-]?[0-9])?",
+        1 => "\"(\\\\[\"\\\\/bfnrtux]|[0-9a-f]|\t){0,6}\"",
+        1 => "(true|false|null|NaN|0x1|01|1\\.|[+]1|'a'|a|)",
+        1 => Just("[]".to_owned()),
+        1 => Just("{}".to_owned()),
+    ];
+    let tree = leaf.prop_recursive(4, 24, 4, |inner| {
+        let names = prop_oneof!["\"[a-cA-C:]{0,2}\"", "[a]?"];
+        let ends =
+            prop_oneof![20 => "", 1 => ",", 1 => "/[*] c [*]/", 1 => "// c\n", 1 => "[}]", 1 => "[ \\x0b\\x0c\u{a0}]"];
+        let pairs = prop::collection::vec((names, inner.clone()), 0..4);
+        let object = (pairs, ends.clone()).prop_map(|(pairs, end)| {
+            let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            format!("{{ {}{end} }}", pairs.join(","))
+        });
+        let array =
+            (prop::collection::vec(inner, 0..4), ends).prop_map(|(items, end)| format!("[{}{end}]", items.join(" , ")));
+        prop_oneof![3 => object, 1 => array]
+    });
+    ("\u{feff}?", tree).prop_map(|(mark, tree)| format!("{mark}{tree}"))
+}
+
+#[cfg(feature = "config")]
+proptest! {
+    #![proptest_config(config(3000))]
+
+    #[test]
+    fn json_is_read_as_serde_json_reads_it(text in json_text()) {
+        let built = stannel::Configuration::builder().add_json_text("a.json", text.as_str()).build();
+        json::compare(&text, &built);
+    }
 }

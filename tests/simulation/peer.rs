@@ -183,6 +183,8 @@ impl Peer {
         let Some(planned) = self.requests.get(self.request) else {
             let is_done = self.answers() >= self.requests.len() && self.echo_is_complete();
             match self.manner.leaving {
+                // What waits for the handshake is not sent yet.
+                _ if self.tls.as_ref().is_some_and(|tls| tls.tls.is_handshaking()) => {}
                 Leaving::HalfClose => self.end(),
                 Leaving::Close if is_done => self.end(),
                 _ => {}
