@@ -5,11 +5,12 @@ mod core;
 
 use core::{Core, bodies, status};
 use stannel::connection::{Connection, Engine};
+use stannel::timer::Time;
 use stannel::{
     BodyLength, BodySource, BodyWriter, CloseReason, ConnectionInfo, Exchange, Observer, Outcome, Peer, Progress,
     Request, ServerOptions, StatusCode,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Writes what it is told to, then ends as it is told to.
 struct Source(&'static str, Progress);
@@ -137,4 +138,40 @@ fn a_source_that_does_not_get_on_lets_others_have_their_turn() {
     }
     assert_eq!(turns, 5, "each time it is asked once");
     assert!(turn.output().unwrap().ends_with(b"done"));
+}
+
+/// Numbers of requests and of responses, as the observer hears them.
+#[derive(Default)]
+struct Numbers(Mutex<(Vec<u32>, Vec<u32>)>);
+
+impl Observer for Numbers {
+    fn request(&self, request: &Request<'_>) {
+        self.0.lock().unwrap().0.push(request.number());
+    }
+
+    fn response(&self, _: &ConnectionInfo, number: u32, _: StatusCode) {
+        self.0.lock().unwrap().1.push(number);
+    }
+}
+
+/// The answer to what is no request is not told as a second one to the request before it.
+#[test]
+fn a_refusal_has_a_number_of_its_own() {
+    for refused in ["\u{16}\u{3}\u{1}", "\n", "GET\r\n", "GET / HTTP/1.1\r\nslow"] {
+        let numbers = Arc::new(Numbers::default());
+        let mut options = ServerOptions::default();
+        options.observer = Some(Arc::clone(&numbers) as Arc<dyn Observer>);
+        let mut engine = Engine::new(&options, || handle, || ());
+        let mut connection = Connection::new(&engine, ConnectionInfo::new(1, Peer::Unix), 0);
+        let mut turn = connection.turn(&mut engine, 0);
+        turn.on_bytes(get("/").as_bytes());
+        turn.on_bytes(refused.as_bytes());
+        let mut sent = Vec::new();
+        turn.copy_output(&mut sent);
+        turn.on_written(sent.len());
+        drop(turn);
+        engine.set_time(Time::from_millis(31_000));
+        connection.turn(&mut engine, 0).on_timer();
+        assert_eq!(*numbers.0.lock().unwrap(), (vec![1], vec![1, 2]), "{refused:?}");
+    }
 }

@@ -41,6 +41,10 @@ pub(super) fn read(path: &Arc<Path>, text: &str, tree: &mut Tree) -> Result<(), 
     };
     let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS)
         .map_err(|error| invalid(error.range().start, lower_first(&error.kind().to_string())))?;
+    if let Some(at) = foreign_blank(text) {
+        let reason = "a blank that JSON does not know; use spaces, tabs and line ends".to_owned();
+        return Err(invalid(at, reason));
+    }
     let object = match parsed.value {
         Some(Value::Object(object)) => object,
         Some(other) => {
@@ -60,6 +64,36 @@ pub(super) fn read(path: &Arc<Path>, text: &str, tree: &mut Tree) -> Result<(), 
         met: HashMap::new(),
     };
     walk.value("", &Value::Object(object), 0)
+}
+
+/// RFC 8259 §2: only SP, HTAB, LF and CR stand between the parts of a well-formed text. The parser takes whatever Unicode
+/// calls white space; in texts and comments it may stand.
+fn foreign_blank(text: &str) -> Option<usize> {
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let at = text.len() - rest.len();
+        let length = match first {
+            '"' => end_of_string(rest),
+            '/' if rest.starts_with("//") => rest.find(['\n', '\r']).unwrap_or(rest.len()),
+            '/' => rest.find("*/").map_or(rest.len(), |end| end + 2),
+            ' ' | '\t' | '\n' | '\r' => 1,
+            blank if blank.is_whitespace() => return Some(at),
+            other => other.len_utf8(),
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    None
+}
+
+/// How long the text in quotes is with which `rest` begins.
+fn end_of_string(rest: &str) -> usize {
+    let mut is_escaped = true;
+    let end = rest.bytes().position(|byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map_or(rest.len(), |end| end + 1)
 }
 
 fn lower_first(text: &str) -> String {
@@ -217,6 +251,7 @@ mod tests {
             r#"{"a":[],"A":{"b":1}}"#,
             "\u{feff}{\"a\":1}",
             r#"{"a":"\u0000"}"#,
+            "{/* \u{c} */\"a\":\"\u{a0}\\\" \u{2003}\"} // \u{b}",
             &nested(64),
         ] {
             let read = Configuration::builder().add_json_text("a.json", text).build();
@@ -243,6 +278,9 @@ mod tests {
             r#"{"a":[1,,2]}"#,
             r#"{"a":1 "b":2}"#,
             r#"{"a":1}x"#,
+            "{\"a\":1\u{c}}",
+            "{\"a\":\u{a0}1}",
+            "{\"\\\"\":1,\u{2003}\"b\":2}",
             "/* c */",
             &nested(65),
         ] {

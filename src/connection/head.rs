@@ -55,14 +55,17 @@ impl Turn<'_> {
             return self.idle();
         }
         self.connection.number = self.connection.number.wrapping_add(1);
-        match take_head(self.connection, self.engine) {
+        let head = take_head(self.connection, self.engine);
+        if !matches!(head, Head::Handled(_)) {
+            self.connection.number = self.connection.number.wrapping_sub(1);
+        }
+        match head {
             Head::Handled(size) => {
                 self.engine.counters(self.connection.endpoint).requests.add(1);
                 self.engine.input.consume(size.len + self.engine.state.body_consumed);
                 self.begin_exchange(size)
             }
             Head::Incomplete { started } => {
-                self.connection.number = self.connection.number.wrapping_sub(1);
                 if self.connection.ended {
                     // RFC 9112 §8: an incomplete request; nobody is left to read an answer.
                     let reason = if started {

@@ -323,8 +323,10 @@ impl Turn<'_> {
         self.close_after_output(Ending::Linger);
     }
 
-    /// Refuses a request whose head is not even known.
+    /// Refuses a request whose head is not even known. It counts as one, so that its answer is not taken for another one
+    /// to the request before it.
     pub(super) fn reject_head(&mut self, rejection: Rejection) {
+        self.connection.number = self.connection.number.wrapping_add(1);
         self.engine.state.begin(RequestFacts::UNKNOWN);
         self.reject(rejection);
     }

@@ -1,5 +1,7 @@
 //! Where bytes are cut into pieces.
 
+use super::dice::Dice;
+
 /// How all cases are cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mode {
@@ -60,25 +62,9 @@ impl Mode {
             Self::Whole | Self::Bytes | Self::Cuts => 0,
             Self::Random(seed) => seed,
         };
-        id.bytes().fold(Dice(seed), |dice, byte| {
-            let mut dice = Dice(dice.0 ^ u64::from(byte));
-            Dice(dice.roll())
-        })
-    }
-}
-
-/// Numbers that look random and are always the same (SplitMix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.roll() % limit as u64) as usize
+        let seed = id
+            .bytes()
+            .fold(seed, |seed, byte| Dice::new(seed ^ u64::from(byte)).roll());
+        Dice::new(seed)
     }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod cases;
 pub(crate) mod cut;
+#[path = "../dice.rs"]
+pub(crate) mod dice;
 pub(crate) mod echo;
 pub(crate) mod expect;
 pub(crate) mod play;

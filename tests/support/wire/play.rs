@@ -1,7 +1,8 @@
 //! Plays a client's part and judges what comes back.
 
 use super::cases::{After, Case, Expect, ExpectEcho, ExpectResponse, Interim, Step};
-use super::cut::{Dice, Mode};
+use super::cut::Mode;
+use super::dice::Dice;
 use super::expect;
 use super::response::{self, Framing, Received, show};
 use std::ops::RangeInclusive;

@@ -1,6 +1,7 @@
 //! A connection without a socket: the client's end, the kernel and the clock are played here.
 
-use super::cut::{Dice, Mode};
+use super::cut::Mode;
+use super::dice::Dice;
 use super::play::Wire;
 use stannel::connection::{Connection, Engine, Fate, Turn};
 use stannel::timer::Time;
