@@ -72,7 +72,8 @@ impl Bytes<'_> {
     }
 }
 
-type Whole = (Vec<u8>, Vec<(String, Vec<u8>)>, usize);
+type Fields = Vec<(String, Vec<u8>)>;
+type Whole = (Vec<u8>, Fields, usize);
 
 /// Content, trailers and length of the body at the beginning of `input`, which may cost `most` bytes, with trailers of so
 /// many bytes and lines.
@@ -160,11 +161,7 @@ fn quoted(bytes: &mut Bytes<'_>) -> Result<(), End> {
 }
 
 /// The trailer section and how long it is. Without fields its CRLF counts as a part of the body.
-fn section(
-    input: &[u8],
-    left: u64,
-    (most_bytes, most_fields): (usize, usize),
-) -> Result<(Vec<(String, Vec<u8>)>, usize), End> {
+fn section(input: &[u8], left: u64, (most_bytes, most_fields): (usize, usize)) -> Result<(Fields, usize), End> {
     let mut fields = Vec::new();
     let (mut at, mut size, mut line) = (0, 0, Vec::new());
     loop {
