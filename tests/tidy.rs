@@ -1,7 +1,7 @@
 //! Holds the borders of the source tree: which folder may name what, and what stands at the top of the repository.
 //!
 //! Only code is read: comments, strings and items under `#[cfg(test)]` are left out. A finding names the file, the
-//! line and the rule. So does `kestrel_page`, where that page names what is not there.
+//! line and the rule. So do `kestrel_page` and `proof`, where documents name what is not there.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +12,8 @@ use words::{without_tests, words};
 
 #[path = "tidy/kestrel_page.rs"]
 mod kestrel_page;
+#[path = "tidy/proof.rs"]
+mod proof;
 #[path = "tidy/words.rs"]
 mod words;
 
