@@ -3,9 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stannel::{BodyEnd, BodySink, Exchange, Flow, Outcome, Request, StatusCode, header};
+use stannel::{Exchange, Outcome, Request, StatusCode};
 
-use loopless::Loopless;
+use loopless::{Count, Loopless, plaintext};
 use requests::{BROWSER, SMALL, TECHEMPOWER, post};
 
 #[path = "support/loopless.rs"]
@@ -13,29 +13,11 @@ mod loopless;
 #[path = "../tests/support/requests.rs"]
 mod requests;
 
-struct Count(usize);
-
-impl BodySink for Count {
-    fn data(&mut self, data: &[u8]) -> Flow {
-        self.0 += data.len();
-        Flow::Continue
-    }
-
-    fn finish(self: Box<Self>, _: BodyEnd<'_>, exchange: Exchange<'_>) -> Outcome {
-        exchange.respond(StatusCode::OK).send(self.0.to_string())
-    }
-}
-
 fn handler(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
     match request.path() {
-        "/plaintext" => {
-            let head = exchange
-                .respond(StatusCode::OK)
-                .header(header::CONTENT_TYPE, "text/plain");
-            head.send("Hello, World!")
-        }
+        "/plaintext" => plaintext(exchange),
         "/echo" => exchange.collect(1 << 20, |body, exchange| exchange.respond(StatusCode::OK).send(body)),
-        _ => exchange.receive(Count(0)),
+        _ => exchange.receive(Count::default()),
     }
 }
 

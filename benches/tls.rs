@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use stannel::tls::TlsEndpoint;
-use stannel::{BodyEnd, BodySink, Exchange, Flow, Outcome, Request, StatusCode, header};
+use stannel::{Exchange, Outcome, Request, StatusCode};
 
-use loopless::Loopless;
+use loopless::{Count, Loopless, plaintext};
 use requests::{TECHEMPOWER, post};
 use tls::{Peer, any_endpoint};
 
@@ -22,29 +22,11 @@ mod tls;
 
 const LARGE: usize = 1 << 20;
 
-struct Count(usize);
-
-impl BodySink for Count {
-    fn data(&mut self, data: &[u8]) -> Flow {
-        self.0 += data.len();
-        Flow::Continue
-    }
-
-    fn finish(self: Box<Self>, _: BodyEnd<'_>, exchange: Exchange<'_>) -> Outcome {
-        exchange.respond(StatusCode::OK).send(self.0.to_string())
-    }
-}
-
 fn handler(request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
     match request.path() {
-        "/plaintext" => {
-            let head = exchange
-                .respond(StatusCode::OK)
-                .header(header::CONTENT_TYPE, "text/plain");
-            head.send("Hello, World!")
-        }
+        "/plaintext" => plaintext(exchange),
         "/large" => exchange.respond(StatusCode::OK).send(&[b'x'; LARGE][..]),
-        _ => exchange.receive(Count(0)),
+        _ => exchange.receive(Count::default()),
     }
 }
 

@@ -7,7 +7,32 @@ use std::time::SystemTime;
 
 use stannel::connection::{Connection, Engine, Fate, Turn};
 use stannel::tls::TlsEndpoint;
-use stannel::{ConnectionInfo, Exchange, Outcome, Peer, Request, ServerOptions};
+use stannel::{
+    BodyEnd, BodySink, ConnectionInfo, Exchange, Flow, Outcome, Peer, Request, ServerOptions, StatusCode, header,
+};
+
+/// Answers with how many bytes the body had.
+#[derive(Default)]
+pub(crate) struct Count(usize);
+
+impl BodySink for Count {
+    fn data(&mut self, data: &[u8]) -> Flow {
+        self.0 += data.len();
+        Flow::Continue
+    }
+
+    fn finish(self: Box<Self>, _: BodyEnd<'_>, exchange: Exchange<'_>) -> Outcome {
+        exchange.respond(StatusCode::OK).send(self.0.to_string())
+    }
+}
+
+/// The answer that is measured most.
+pub(crate) fn plaintext(exchange: Exchange<'_>) -> Outcome {
+    exchange
+        .respond(StatusCode::OK)
+        .header(header::CONTENT_TYPE, "text/plain")
+        .send("Hello, World!")
+}
 
 pub(crate) struct Loopless {
     engine: Engine,

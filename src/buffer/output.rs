@@ -121,21 +121,10 @@ impl Output {
         self.linear.len() > self.sealed || !self.segments.is_empty()
     }
 
-    /// Shows that plaintext piece by piece.
+    /// Copies that plaintext, for whoever looks on.
     #[cfg(feature = "tls")]
-    pub(crate) fn each_unsealed<'a>(&'a self, mut show: impl FnMut(&'a [u8])) {
-        let mut from = self.sealed;
-        let mut show = |bytes: &'a [u8]| {
-            if !bytes.is_empty() {
-                show(bytes);
-            }
-        };
-        for segment in &self.segments {
-            show(&self.linear[from..segment.at]);
-            show(&segment.bytes);
-            from = segment.at;
-        }
-        show(&self.linear[from..]);
+    pub(crate) fn copy_unsealed(&self, target: &mut Vec<u8>) {
+        self.copy_from(self.sealed, target);
     }
 
     /// That plaintext, if it lies in one piece.
@@ -252,7 +241,10 @@ impl Output {
 
     /// Copies everything that waits, for tests and for peers that are no sockets.
     pub(crate) fn copy_to(&self, target: &mut Vec<u8>) {
-        let mut from = self.sent;
+        self.copy_from(self.sent, target);
+    }
+
+    fn copy_from(&self, mut from: usize, target: &mut Vec<u8>) {
         for segment in &self.segments {
             target.extend_from_slice(&self.linear[from..segment.at]);
             target.extend_from_slice(&segment.bytes);

@@ -73,24 +73,16 @@ impl Turn<'_> {
     /// That many bytes of records came; 0 is the end of the socket.
     pub(super) fn on_records(&mut self, count: usize) {
         match self.connection.phase {
-            Phase::Closing(_) | Phase::Over => return,
-            // Nobody reads what comes now.
-            Phase::Lingering { left } => {
-                self.connection.phase = match left.saturating_sub(count) {
-                    _ if count == 0 => Phase::Over,
-                    0 => Phase::Over,
-                    left => Phase::Lingering { left },
-                };
-                return;
-            }
+            Phase::Closing(_) | Phase::Lingering { .. } | Phase::Over => return self.count_discarded(count),
             Phase::Handshake if count == 0 => {
                 return self.handshake_failed(&Failure {
                     reason: "the client closed".to_owned(),
                     has_alert: false,
                 });
             }
-            // Whoever cuts the connection could cut what goes through the tunnel (RFC 8446 §6.1).
-            Phase::Tunnel(_) if count == 0 && !self.connection.ended => return self.on_disconnect(CloseReason::Reset),
+            // Without a close_notify before it: whoever cuts the connection could cut what goes through the tunnel (RFC 8446
+            // §6.1).
+            Phase::Tunnel(_) if count == 0 => return self.on_disconnect(CloseReason::Reset),
             Phase::Handshake | Phase::Head | Phase::Exchange(_) | Phase::Tunnel(_) => {}
         }
         let Some(session) = &mut self.connection.session else {
@@ -106,7 +98,7 @@ impl Turn<'_> {
         if let Err(failure) = result {
             return self.session_failed(&failure);
         }
-        self.connection.ended |= count == 0 || session.has_ended();
+        self.connection.ended |= session.has_ended();
         if matches!(self.connection.phase, Phase::Handshake) && !session.is_handshaking() {
             self.handshake_done();
         }

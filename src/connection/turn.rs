@@ -51,15 +51,15 @@ impl Turn<'_> {
     /// That many bytes came; 0 is the peer's end.
     #[inline]
     pub fn on_read(&mut self, count: usize) {
-        if self.connection.session.is_some() {
-            return self.on_records(count);
-        }
         if count == 0 {
             self.connection.ended = true;
             if matches!(self.connection.phase, Phase::Lingering { .. }) {
                 self.connection.phase = Phase::Over;
                 return;
             }
+        }
+        if self.connection.session.is_some() {
+            return self.on_records(count);
         }
         self.engine.input.received(count);
         self.process();
@@ -294,6 +294,11 @@ impl Turn<'_> {
     pub(super) fn discard_input(&mut self) {
         let count = self.engine.input.len();
         self.engine.input.consume(count);
+        self.count_discarded(count);
+    }
+
+    /// So many bytes came that nobody reads.
+    pub(super) fn count_discarded(&mut self, count: usize) {
         if let Phase::Lingering { left } = &mut self.connection.phase {
             *left = left.saturating_sub(count);
             if *left == 0 {

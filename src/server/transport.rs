@@ -49,14 +49,8 @@ fn layers(middleware: &[Arc<dyn ConnectionMiddleware>]) -> Option<Arc<Layers>> {
 
 #[cfg(feature = "tls")]
 fn tls(endpoint: &ListenOptions, tickets: &Tickets) -> Result<Option<Arc<TlsEndpoint>>, BindError> {
-    let Some(https) = endpoint.https() else {
-        return Ok(None);
-    };
-    let certificates = endpoint.certificates().cloned().unwrap_or_default();
-    let name = endpoint.name(None);
-    TlsEndpoint::new(&name, https, endpoint.protocols, &certificates, tickets)
-        .map(|endpoint| Some(Arc::new(endpoint)))
-        .map_err(BindError::Tls)
+    let made = TlsEndpoint::with_tickets(endpoint, tickets).map_err(BindError::Tls)?;
+    Ok(made.map(Arc::new))
 }
 
 /// The plan has refused every endpoint that wants TLS.

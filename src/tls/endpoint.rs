@@ -91,12 +91,17 @@ impl TlsEndpoint {
     ///
     /// If rustls refuses, for instance because the machine gives no random numbers.
     pub fn of(endpoint: &ListenOptions) -> Result<Option<Self>, TlsError> {
+        Self::with_tickets(endpoint, &Tickets::default())
+    }
+
+    /// The same for a server, which has one `tickets` for all its endpoints.
+    pub(crate) fn with_tickets(endpoint: &ListenOptions, tickets: &Tickets) -> Result<Option<Self>, TlsError> {
         let Some(https) = endpoint.https() else {
             return Ok(None);
         };
         let certificates = endpoint.certificates().cloned().unwrap_or_default();
-        let (name, tickets) = (endpoint.name(None), Tickets::default());
-        Self::new(&name, https, endpoint.protocols, &certificates, &tickets).map(Some)
+        let name = endpoint.name(None);
+        Self::new(&name, https, endpoint.protocols, &certificates, tickets).map(Some)
     }
 
     /// `name`: the endpoint, for messages; `https`: what it wants; `certificates`: what the plan loaded for it.

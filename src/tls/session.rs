@@ -204,7 +204,7 @@ impl Session {
         if bytes.is_empty() {
             return Ok(());
         }
-        let taken = self.process(Records::Given(bytes), input, output)?;
+        let taken = self.process(bytes, input, output)?;
         self.partial.extend_from_slice(&bytes[taken..]);
         Ok(())
     }
@@ -217,23 +217,20 @@ impl Session {
                 has_alert: false,
             });
         }
-        let taken = self.process(Records::Kept, input, output)?;
-        self.partial.drain(..taken);
-        if self.partial.is_empty() {
-            self.partial = Vec::new();
+        let mut partial = std::mem::take(&mut self.partial);
+        let taken = self.process(&mut partial, input, output)?;
+        partial.drain(..taken);
+        if !partial.is_empty() {
+            self.partial = partial;
         }
         Ok(())
     }
 
     /// Lets rustls go on as far as these records reach. Returns how many bytes are done with; of what remains it may have
     /// read a part, so the same bytes have to come again.
-    fn process(&mut self, records: Records<'_>, input: &mut Input, output: &mut Output) -> Result<usize, Failure> {
+    fn process(&mut self, records: &mut [u8], input: &mut Input, output: &mut Output) -> Result<usize, Failure> {
         let State::Connected { connection, .. } = &mut self.state else {
             return Ok(0);
-        };
-        let records = match records {
-            Records::Given(bytes) => bytes,
-            Records::Kept => &mut self.partial[..],
         };
         let mut taken = 0;
         loop {
@@ -421,13 +418,6 @@ enum Step {
     Fail(String),
 }
 
-/// Where records lie.
-enum Records<'a> {
-    Given(&'a mut [u8]),
-    /// In the session itself.
-    Kept,
-}
-
 /// How many bytes a record lacks that is begun; as far as that is known.
 fn missing(partial: &[u8]) -> usize {
     match partial {
@@ -458,7 +448,7 @@ fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, output: &mut Outpu
 #[cold]
 fn tell_sent(layers: &Layers, output: &Output, info: &ConnectionInfo) {
     let mut plain = Vec::new();
-    output.each_unsealed(|piece| plain.extend_from_slice(piece));
+    output.copy_unsealed(&mut plain);
     layers.iter().for_each(|layer| layer.sent(info, &plain));
 }
 

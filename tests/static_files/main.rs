@@ -383,8 +383,8 @@ fn a_large_file_is_read_while_it_is_sent() {
     assert!(part.status == 206 && part.body == content[1_000_000..4_000_000]);
 }
 
-#[test]
-fn a_file_that_shrinks_cuts_the_connection_off() {
+/// The answer to a request for a file of 1,000,000 bytes that has another length before it is sent to its end.
+fn while_it_becomes(length: u64) -> Answer {
     let mut site = plain();
     site.write("root/large.bin", &vec![b'x'; 1_000_000]);
     let mut talk = Talk::begin(&site.engine);
@@ -394,9 +394,14 @@ fn a_file_that_shrinks_cuts_the_connection_off() {
         .write(true)
         .open(site.path("root/large.bin"))
         .unwrap()
-        .set_len(200_000)
+        .set_len(length)
         .unwrap();
-    let answer = talk.finish(&mut site.engine, "GET");
+    talk.finish(&mut site.engine, "GET")
+}
+
+#[test]
+fn a_file_that_shrinks_cuts_the_connection_off() {
+    let answer = while_it_becomes(200_000);
     assert_ne!(answer.fate, Fate::Open);
     assert_eq!(answer.field("content-length"), Some("1000000"));
     assert!(answer.body.len() < 1_000_000);
@@ -404,18 +409,7 @@ fn a_file_that_shrinks_cuts_the_connection_off() {
 
 #[test]
 fn a_file_that_grows_is_sent_as_long_as_promised() {
-    let mut site = plain();
-    site.write("root/large.bin", &vec![b'x'; 1_000_000]);
-    let mut talk = Talk::begin(&site.engine);
-    talk.send(&mut site.engine, b"GET /large.bin HTTP/1.1\r\nHost: h\r\n\r\n");
-    assert!(talk.take(&mut site.engine));
-    fs::File::options()
-        .write(true)
-        .open(site.path("root/large.bin"))
-        .unwrap()
-        .set_len(2_000_000)
-        .unwrap();
-    let answer = talk.finish(&mut site.engine, "GET");
+    let answer = while_it_becomes(2_000_000);
     assert_eq!((answer.fate, answer.body.len()), (Fate::Open, 1_000_000));
 }
 
