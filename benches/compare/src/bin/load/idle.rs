@@ -1,25 +1,16 @@
 //! What a connection costs that does nothing: many are opened, each gets one answer, all stay open.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::sync::Arc;
+use std::io;
 use std::thread;
 use std::time::Duration;
-
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use socket2::SockRef;
 
 use crate::answer::{Answers, Known};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Memory, Report};
 use crate::request::Request;
+use crate::stream::Stream;
 use crate::tls;
-
-enum Stream {
-    Tcp(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
 
 pub fn run(options: &Options) -> io::Result<Report> {
     let Some(server) = options.pid.map(Process::new) else {
@@ -77,44 +68,6 @@ pub fn run(options: &Options) -> io::Result<Report> {
     }))
 }
 
-impl Stream {
-    /// Connects and sends the request.
-    fn open(options: &Options, tls: Option<&Arc<ClientConfig>>, request: &Request) -> io::Result<Self> {
-        let socket = TcpStream::connect(options.address)?;
-        // Thousands of ports that wait a minute after their connection would not leave enough for the next run.
-        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        let mut stream = match tls {
-            None => Self::Tcp(socket),
-            Some(config) => Self::Tls(Box::new(StreamOwned::new(tls::client(config)?, socket))),
-        };
-        stream.write_all(&request.batch)?;
-        Ok(stream)
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.write_all(bytes),
-            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(stream) => &stream.sock,
-        }
-    }
-}
-
 fn read_answer(stream: &mut Stream, known: &mut Known) -> io::Result<()> {
     let mut answers = Answers::default();
     let mut input = [0; 4096];
@@ -139,5 +92,4 @@ fn read_answer(stream: &mut Stream, known: &mut Known) -> io::Result<()> {
 
 const BATCH: usize = 256;
 const SETTLE: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(10);
 const TROUBLES_IN_WORDS: usize = 5;

@@ -38,6 +38,7 @@ pub enum Mode {
     Download,
     Echo,
     Idle,
+    Check,
     ArenaBaseline,
     ArenaPipelined,
     ArenaLimited,
@@ -148,6 +149,7 @@ impl Mode {
             Self::Download => "download",
             Self::Echo => "echo",
             Self::Idle => "idle",
+            Self::Check => "check",
             Self::ArenaBaseline => "arena-baseline",
             Self::ArenaPipelined => "arena-pipelined",
             Self::ArenaLimited => "arena-limited",
@@ -167,7 +169,7 @@ impl Mode {
         }
     }
 
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::KeepAlive,
         Self::Pipelined,
         Self::Churn,
@@ -175,6 +177,7 @@ impl Mode {
         Self::Download,
         Self::Echo,
         Self::Idle,
+        Self::Check,
         Self::ArenaBaseline,
         Self::ArenaPipelined,
         Self::ArenaLimited,
@@ -215,6 +218,7 @@ modes:
   upload       POST /upload with SIZE bytes
   echo         POST /echo with SIZE bytes, which must come back
   idle         one request on each connection, then memory while they stay open
+  check        whether GET /plaintext is answered with the fields and the body that are measured
   arena-baseline   GET /baseline11?a=13&b=42, the same as POST with a body, and with a chunked one, in turn
   arena-pipelined  GET /pipeline, --depth requests in flight on each connection (16)
   arena-limited    as arena-baseline, and the client ends each connection after ten requests
