@@ -1,10 +1,13 @@
 //! What a connection costs that does nothing: many are opened, each gets one answer, all stay open.
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::answer::{Answers, Known};
+use rustls::ClientConfig;
+
+use crate::answer::{Answers, Expected, Known};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Memory, Report};
@@ -18,54 +21,91 @@ pub fn run(options: &Options) -> io::Result<Report> {
             "the mode idle reads the server's memory; name it with --pid",
         ));
     };
-    let mut request = Request::new(options);
-    let expected = std::mem::replace(&mut request.expected, crate::answer::Expected::Any);
-    let mut known = Known::new(expected);
-    let tls = tls::config_for(options)?;
-    let open = || Stream::open(options, tls.as_ref(), &request);
-    let mut streams = Vec::with_capacity(options.connections);
-    let mut troubles = Vec::new();
-    let mut failed = 0;
-
     // The first answer brings pages in that belong to no connection.
-    drop(open()?);
-    streams.push(open()?);
-    read_answer(&mut streams[0], &mut known)?;
-    streams.clear();
+    drop(Opener::new(options)?.open()?);
+    drop(Held::open(options, 1)?);
     thread::sleep(SETTLE);
     let before = server.resident_bytes()?;
-
-    while streams.len() < options.connections {
-        let first = streams.len();
-        let batch = BATCH.min(options.connections - first);
-        for _ in 0..batch {
-            streams.push(open()?);
-        }
-        for stream in &mut streams[first..] {
-            if let Err(error) = read_answer(stream, &mut known) {
-                failed += 1;
-                if troubles.len() < TROUBLES_IN_WORDS {
-                    troubles.push(error.to_string());
-                }
-            }
-        }
-    }
+    let held = Held::open(options, options.connections)?;
     thread::sleep(options.hold);
     let after = server.resident_bytes()?;
-    // A server that closes them would look thrifty.
-    for stream in &mut streams {
-        stream.socket().set_nonblocking(true)?;
-        match stream.read(&mut [0]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            _ => failed += 1,
-        }
-    }
-    let connections = streams.len() as u64;
+    let connections = held.streams.len() as u64;
+    let (failed, troubles) = held.end()?;
     Ok(Report::new(options, failed, troubles).with_memory(Memory {
         connections,
         before,
         after,
     }))
+}
+
+struct Opener<'a> {
+    options: &'a Options,
+    request: Request,
+    tls: Option<Arc<ClientConfig>>,
+    known: Known,
+}
+
+impl<'a> Opener<'a> {
+    fn new(options: &'a Options) -> io::Result<Self> {
+        let mut request = Request::new(options);
+        let expected = std::mem::replace(&mut request.expected, Expected::Any);
+        Ok(Self {
+            options,
+            request,
+            tls: tls::config_for(options)?,
+            known: Known::new(expected),
+        })
+    }
+
+    fn open(&self) -> io::Result<Stream> {
+        Stream::open(self.options, self.tls.as_ref(), &self.request)
+    }
+}
+
+/// Connections that had their answer and stay open.
+pub struct Held {
+    streams: Vec<Stream>,
+    failed: u64,
+    /// The first few of what went wrong, in words.
+    troubles: Vec<String>,
+}
+
+impl Held {
+    pub fn open(options: &Options, count: usize) -> io::Result<Self> {
+        let mut opener = Opener::new(options)?;
+        let mut held = Self {
+            streams: Vec::with_capacity(count),
+            failed: 0,
+            troubles: Vec::new(),
+        };
+        while held.streams.len() < count {
+            let first = held.streams.len();
+            for _ in 0..BATCH.min(count - first) {
+                held.streams.push(opener.open()?);
+            }
+            for stream in &mut held.streams[first..] {
+                if let Err(error) = read_answer(stream, &mut opener.known) {
+                    held.failed += 1;
+                    if held.troubles.len() < TROUBLES_IN_WORDS {
+                        held.troubles.push(error.to_string());
+                    }
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    /// How many failed in all, and some of the reasons. A server that closes them would look thrifty.
+    pub fn end(mut self) -> io::Result<(u64, Vec<String>)> {
+        for stream in &mut self.streams {
+            stream.socket().set_nonblocking(true)?;
+            match stream.read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => self.failed += 1,
+            }
+        }
+        Ok((self.failed, self.troubles))
+    }
 }
 
 fn read_answer(stream: &mut Stream, known: &mut Known) -> io::Result<()> {

@@ -20,6 +20,8 @@ pub struct Options {
     pub rate: Option<f64>,
     /// Bytes of a request's or an answer's body, for the modes that have one.
     pub size: usize,
+    /// Connections beside those, which have one answer and then do nothing.
+    pub idle: usize,
     /// How long idle connections stay open before memory is read.
     pub hold: Duration,
     /// The server's process, for its time on the processor and its memory.
@@ -83,6 +85,7 @@ impl Options {
             warm_up: Duration::ZERO,
             rate: None,
             size: 1 << 20,
+            idle: 0,
             hold: Duration::from_secs(1),
             pid: None,
             fields: Fields::Benchmark,
@@ -102,6 +105,7 @@ impl Options {
                 Arg::Long("warm-up") => options.warm_up = seconds(&parser.value()?.string()?)?,
                 Arg::Long("rate") => options.rate = Some(parser.value()?.parse()?),
                 Arg::Long("size") => options.size = parser.value()?.parse()?,
+                Arg::Long("idle") => options.idle = parser.value()?.parse()?,
                 Arg::Long("hold") => options.hold = seconds(&parser.value()?.string()?)?,
                 Arg::Long("pid") => options.pid = Some(parser.value()?.parse()?),
                 Arg::Long("fields") => options.fields = Fields::from_name(&parser.value()?.string()?)?,
@@ -119,6 +123,9 @@ impl Options {
         options.depth = depth.unwrap_or(if options.mode.is_pipelined() { 16 } else { 1 });
         if !options.mode.is_pipelined() && options.depth != 1 {
             return Err("--depth belongs to the modes pipelined and arena-pipelined".into());
+        }
+        if options.idle > 0 && options.mode != Mode::KeepAlive {
+            return Err("--idle belongs to the mode keep-alive".into());
         }
         if let Some(rate) = options.rate {
             if options.mode != Mode::KeepAlive || !matches!(options.length, Length::Seconds(_)) {
@@ -232,6 +239,8 @@ options:
   --rate R              keep-alive: R requests a second instead of as many as possible, latency
                         counted from when a request was due, whether or not it could be sent
   --size BYTES          (1048576)
+  --idle N              keep-alive: so many connections besides, which have one answer each and do
+                        nothing more (0)
   --hold S              idle: how long before memory is read (1)
   --pid PID             the server's process
   --fields NAME         of the request: host (that one alone), benchmark (three, as the TechEmpower
