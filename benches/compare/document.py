@@ -53,10 +53,7 @@ CHARTS = {
 def write(path, bench, tables, remarks):
     """Replaces what stands between the marks of the document; the rest of it is written by hand."""
     document = Path(path)
-    before, begin, rest = document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"{path} has not both of the lines {BEGIN} and {END}")
+    before, after = around_the_figures(path)
     folder = document.with_suffix("")
     folder.mkdir(exist_ok=True)
     pictures = []
@@ -68,6 +65,18 @@ def write(path, bench, tables, remarks):
             pictures.append(f"![{title}]({folder.name}/{name}.svg)\n")
     parts = [BEGIN, conditions(bench, remarks), *pictures, tables.rstrip(), END]
     document.write_text(before + "\n\n".join(part.rstrip() for part in parts) + after)
+
+
+def around_the_figures(path):
+    """What stands before and behind the marks; asked before anything is measured as well."""
+    try:
+        before, begin, rest = Path(path).read_text().partition(BEGIN)
+    except OSError as error:
+        sys.exit(f"cannot read the document {path}: {error.strerror}")
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"{path} has not both of the lines {BEGIN} and {END}")
+    return before, after
 
 
 def values_of(bench, figure, digits, base):
@@ -88,7 +97,7 @@ def conditions(bench, remarks):
     lines += [f"| {server} | {', '.join(f'{name} {locked[name]}' for name in names)} |"
               for server, names in CRATES.items() if server in bench.options.servers]
     lines.append(f"| TLS of all | rustls {locked['rustls']} over aws-lc-rs {locked['aws-lc-rs']} |")
-    return "\n".join(lines + ["", *remarks])
+    return "\n\n".join(["\n".join(lines), *remarks])
 
 
 # What each server is made of, but for what all have in common.

@@ -27,7 +27,7 @@ STYLE = """
 def bars(title, note, groups):
     """`groups` are (name, [(server, value, text)]); each has a scale of its own, from nothing to its largest value."""
     parts = []
-    top = 46
+    top = 52
     for name, values in groups:
         top += HEADING
         parts.append(text(MARGIN, top - 10, name, "group"))

@@ -28,8 +28,8 @@ def measure(bench, row, server):
 
 def print_lines(line):
     for row, over in (("tail", "keep-alive"), ("tls-tail", "TLS 1.3 keep-alive")):
-        title = f"{over} at {PART:.0%} of each server's own most, {CONNECTIONS} connections"
-        line(f"{title}: that most, requests/s", f"{row}, most", 0)
-        line(f"{title}: server busy, part of its core", f"{row}, server_cpu_share", 2)
+        line(f"{over}, {CONNECTIONS} connections: the most, requests/s", f"{row}, most", 0)
+        at = f"{over} at {PART:.0%} of that"
+        line(f"{at}: server busy, part of its core", f"{row}, server_cpu_share", 2)
         for percentile, name in PERCENTILES:
-            line(f"{title}: {percentile}, µs", f"{row}, {name}", 0)
+            line(f"{at}: {percentile}, µs", f"{row}, {name}", 0)
