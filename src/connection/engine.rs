@@ -7,6 +7,7 @@ use crate::handler::{ExchangeState, Handler, Reply};
 use crate::http1::CommonFields;
 use crate::http1::head::HeadLimits;
 use crate::http1::host::KnownHost;
+use crate::http1::known_request::KnownRequest;
 use crate::http1::section::KnownSection;
 use crate::mailbox::Mailbox;
 use crate::places::Places;
@@ -44,7 +45,7 @@ pub struct Engine {
     /// Those of the connection at work.
     in_force: Arc<Settings>,
     pub(super) known_host: KnownHost,
-    known_section: KnownSection,
+    known: Known,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
     pub(super) watch: Watch,
@@ -132,7 +133,7 @@ impl Engine {
             input: Input::with_capacity(READ_SIZE),
             records: Vec::new(),
             known_host: KnownHost::default(),
-            known_section: KnownSection::default(),
+            known: Known::default(),
             scratch: Vec::new(),
             watch: Watch::new(options.observer.clone()),
             counters,
@@ -284,18 +285,20 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn split(&mut self) -> (Parts<'_>, &mut KnownSection) {
+    pub(super) fn split(&mut self) -> (Parts<'_>, &mut Known) {
         let parts = Parts {
-            state: &mut self.state,
             input: &self.input,
             known_host: &mut self.known_host,
             scratch: &mut self.scratch,
-            handler: &mut self.handler,
-            factory: &self.factory,
-            watch: &self.watch,
             head_limits: &self.head_limits,
+            answering: Answering {
+                state: &mut self.state,
+                handler: &mut self.handler,
+                factory: &self.factory,
+                watch: &self.watch,
+            },
         };
-        (parts, &mut self.known_section)
+        (parts, &mut self.known)
     }
 
     pub(super) fn spare_active(&mut self) -> Option<Box<Active>> {
@@ -320,16 +323,29 @@ impl Engine {
     }
 }
 
-/// What a connection needs while it shows a request to the handler.
+/// What the loop has read before and need not read again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) section: KnownSection,
+    /// One with that section.
+    pub(super) request: KnownRequest,
+}
+
+/// What a connection needs while it reads a head and shows it to the handler.
 pub(super) struct Parts<'a> {
-    pub(super) state: &'a mut ExchangeState,
     pub(super) input: &'a Input,
     pub(super) known_host: &'a mut KnownHost,
     pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) head_limits: &'a HeadLimits,
+    pub(super) answering: Answering<'a>,
+}
+
+/// Who hears of a request.
+pub(super) struct Answering<'a> {
+    pub(super) state: &'a mut ExchangeState,
     pub(super) handler: &'a mut Option<Box<dyn Handler>>,
     pub(super) factory: &'a HandlerFactory,
     pub(super) watch: &'a Watch,
-    pub(super) head_limits: &'a HeadLimits,
 }
 
 /// Something from another thread, on its way to its connection: a deferred answer, or a wake-up.

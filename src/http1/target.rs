@@ -146,6 +146,18 @@ impl<'a> Target<'a> {
     }
 }
 
+impl<'a> Target<'a> {
+    /// One of which [`is_plain`] holds.
+    #[inline]
+    pub(crate) fn plain(raw: &'a str) -> Self {
+        Self {
+            raw,
+            path: raw,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Target<'_> {
     fn default() -> Self {
         Self {
@@ -171,6 +183,11 @@ fn plain_path(raw: &str, method: &str) -> Option<usize> {
         0 => Some(raw.len()),
         _ => memchr(b'?', bytes),
     }
+}
+
+/// Whether it is an origin form that is a path and nothing else, written as it is meant.
+pub(crate) fn is_plain(raw: &str, method: &str) -> bool {
+    plain_path(raw, method) == Some(raw.len())
 }
 
 /// Whether every byte may stand in a target; none of them is enough for that.
