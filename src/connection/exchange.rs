@@ -31,17 +31,17 @@ impl Turn<'_> {
     #[inline]
     pub(super) fn begin_exchange(&mut self, size: HeadSize) -> bool {
         let state = &mut self.engine.state;
-        let reply = std::mem::replace(&mut state.reply, Reply::Open);
         let rest = match state.current.facts.framing {
             Framing::None => 0,
             Framing::Length(length) => length - state.body_consumed as u64,
             Framing::Chunked => u64::MAX,
         };
-        if rest == 0 && matches!(reply, Reply::Complete) {
+        if rest == 0 && state.take_complete() {
             self.finish_exchange();
             let has_input = !self.engine.input.is_empty() || self.connection.ended;
             return has_input && matches!(self.connection.phase, Phase::Head);
         }
+        let reply = std::mem::replace(&mut state.reply, Reply::Open);
         self.begin_active(size, rest, reply)
     }
 

@@ -282,7 +282,7 @@ impl ExchangeState {
         if status.as_u16() == 200 && !self.current.facts.is_head() && !self.current.facts.is_connect() {
             self.end_head(status, HeadLength::Exact(length as u64));
             self.put_body(body);
-            self.reply = Reply::Complete;
+            self.decide_complete();
             return;
         }
         let framing = match self.body_rule(status) {
@@ -303,6 +303,27 @@ impl ExchangeState {
             self.put_body(body);
         }
         self.reply = Reply::Complete;
+    }
+
+    /// Nearly every decision is this one, made where none was: then nothing has to be dropped, which the compiler cannot
+    /// know.
+    #[inline]
+    fn decide_complete(&mut self) {
+        if matches!(self.reply, Reply::Open) {
+            std::mem::forget(std::mem::replace(&mut self.reply, Reply::Complete));
+        } else {
+            self.reply = Reply::Complete;
+        }
+    }
+
+    /// Takes the decision out, if it is that the response is complete. Returns whether it was.
+    #[inline]
+    pub(crate) fn take_complete(&mut self) -> bool {
+        let is_complete = matches!(self.reply, Reply::Complete);
+        if is_complete {
+            std::mem::forget(std::mem::replace(&mut self.reply, Reply::Open));
+        }
+        is_complete
     }
 
     #[inline]
