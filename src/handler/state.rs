@@ -8,7 +8,7 @@ use super::tunnel::Tunnel;
 use crate::buffer::{Mark, Output};
 use crate::endpoint::{Limits, MinDataRate};
 use crate::http1::field::is_field_value;
-use crate::http1::{CommonFields, Framing, Rejection, RequestFacts, encode};
+use crate::http1::{CommonFields, Framing, Rejection, RequestFacts, chunked, encode};
 use crate::mailbox::Mailbox;
 use crate::places::{Place, Places};
 use http::StatusCode;
@@ -243,6 +243,32 @@ impl ExchangeState {
             self.current.body_begun = true;
         }
         TakenBody::Comes
+    }
+
+    /// The content of a body that has come whole, if it lies in one piece and is within the limits, and how much of the
+    /// input it takes.
+    pub(crate) fn body_in_one_piece<'i>(&self, ahead: &'i [u8], limit: usize) -> Option<(&'i [u8], usize)> {
+        match self.current.facts.framing {
+            Framing::None => None,
+            Framing::Length(length) => {
+                let length = usize::try_from(length).ok()?;
+                Some((ahead.get(..length)?, length))
+            }
+            Framing::Chunked => {
+                chunked::in_one_piece(ahead, self.max_body()).filter(|(content, _)| content.len() <= limit)
+            }
+        }
+    }
+
+    /// What of the body is still to come, as far as the exchange has not consumed it by itself.
+    #[inline]
+    pub(crate) fn rest_of_body(&self) -> Framing {
+        match self.current.facts.framing {
+            Framing::Length(length) => Framing::Length(length - self.body_consumed as u64),
+            // It is consumed whole or not at all, and not even an empty one takes no bytes.
+            Framing::Chunked if self.body_consumed > 0 => Framing::None,
+            framing => framing,
+        }
     }
 
     /// Whether the body is certain to be unreadable, so that the connection cannot go on behind this response.

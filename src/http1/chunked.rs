@@ -32,6 +32,28 @@ pub struct Limits {
     pub trailer_fields: usize,
 }
 
+/// The content of a body that is there whole and lies in one piece, as the short ones mostly do, and its length with all
+/// that is around it. `None` where that is not so, or where it is wrong: then the decoder tells.
+pub(crate) fn in_one_piece(input: &[u8], max_body: Option<u64>) -> Option<(&[u8], usize)> {
+    let limits = Limits {
+        max_body,
+        // Whoever has trailers has more than one piece.
+        trailer_bytes: 0,
+        trailer_fields: 0,
+    };
+    let mut decoder = ChunkedDecoder::new();
+    let mut trailers = Vec::new();
+    let (data, taken) = match decoder.decode(input, &limits, &mut trailers).ok()? {
+        (taken, Piece::End) => return Some((&[], taken)),
+        (taken, Piece::Data(data)) => (data, taken),
+        (_, Piece::NeedInput) => return None,
+    };
+    match decoder.decode(rest(input, taken), &limits, &mut trailers).ok()? {
+        (end, Piece::End) => Some((data, taken + end)),
+        _ => None,
+    }
+}
+
 /// What [`ChunkedDecoder::decode`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'i> {
@@ -360,6 +382,34 @@ mod tests {
         trailer_bytes: 32768,
         trailer_fields: 100,
     };
+
+    #[test]
+    fn one_piece_is_a_whole_body_with_one_chunk_and_nothing_else() {
+        for (input, expected) in [
+            ("2\r\nab\r\n0\r\n\r\n", Some(("ab", 12))),
+            ("2;x=\"y\"\r\nab\r\n0;z\r\n\r\nGET", Some(("ab", 20))),
+            ("0\r\n\r\nGET", Some(("", 5))),
+            ("2\r\nab\r\n0\r\n\r", None),
+            ("2\r\na", None),
+            ("", None),
+            ("1\r\na\r\n1\r\nb\r\n0\r\n\r\n", None),
+            ("2\r\nab\r\n0\r\nX: y\r\n\r\n", None),
+            ("0\r\nX: y\r\n\r\n", None),
+            ("2\nab\r\n0\r\n\r\n", None),
+            ("2\r\nab0\r\n\r\n", None),
+        ] {
+            let found = in_one_piece(input.as_bytes(), None);
+            assert_eq!(
+                found,
+                expected.map(|(data, taken)| (data.as_bytes(), taken)),
+                "{input:?}"
+            );
+            let Some((data, taken)) = expected else { continue };
+            let most = |bytes: usize| in_one_piece(input.as_bytes(), Some(bytes as u64));
+            assert_eq!(most(taken), Some((data.as_bytes(), taken)), "{input:?}");
+            assert_eq!(most(taken - 1), None, "{input:?}");
+        }
+    }
 
     /// What a body comes to: its content, its trailer lines, the bytes behind it; or why it is refused and what
     /// content came before.
