@@ -5,7 +5,7 @@ use crate::endpoint::{Limits, ServerOptions};
 use crate::event::{Counters, Watch};
 use crate::handler::{ExchangeState, Handler, Reply};
 use crate::http1::CommonFields;
-use crate::http1::head::HeadLimits;
+use crate::http1::head::{HeadLimits, Scan};
 use crate::http1::host::KnownHost;
 use crate::http1::known_request::KnownRequest;
 use crate::http1::section::KnownSection;
@@ -37,6 +37,10 @@ pub struct Engine {
     pub(super) state: ExchangeState,
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
+    /// How far an incomplete head at the front of the input was checked.
+    pub(super) scan: Scan,
+    /// When the kernel last took a byte of the output at hand, or it began to wait, in served time.
+    pub(super) last_taken: Time,
     /// Where TLS records are read, once there are any.
     pub(super) records: Vec<u8>,
     pub(super) head_limits: HeadLimits,
@@ -131,6 +135,8 @@ impl Engine {
             in_force: Arc::clone(&settings),
             settings,
             input: Input::with_capacity(READ_SIZE),
+            scan: Scan::default(),
+            last_taken: Time::ZERO,
             records: Vec::new(),
             known_host: KnownHost::default(),
             known: Known::default(),
@@ -266,6 +272,7 @@ impl Engine {
         self.state.reply = Reply::Open;
         self.state.output = Output::default();
         self.input = Input::with_capacity(READ_SIZE);
+        self.scan = Scan::default();
     }
 
     pub(crate) fn count_rejected_connection(&self, endpoint: u16) {
@@ -288,6 +295,7 @@ impl Engine {
     pub(super) fn split(&mut self) -> (Parts<'_>, &mut Known) {
         let parts = Parts {
             input: &self.input,
+            scan: &mut self.scan,
             known_host: &mut self.known_host,
             scratch: &mut self.scratch,
             head_limits: &self.head_limits,
@@ -334,6 +342,7 @@ pub(super) struct Known {
 /// What a connection needs while it reads a head and shows it to the handler.
 pub(super) struct Parts<'a> {
     pub(super) input: &'a Input,
+    pub(super) scan: &'a mut Scan,
     pub(super) known_host: &'a mut KnownHost,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) head_limits: &'a HeadLimits,

@@ -126,7 +126,7 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
     if bytes == b"\r" {
         return Head::Incomplete { started: false };
     }
-    if connection.scan != Scan::default() {
+    if *parts.scan != Scan::default() {
         return take_scanned_head(connection, &mut parts, bytes);
     }
     let section = FieldLines::Known(&known.section);
@@ -186,12 +186,12 @@ fn take_new_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &mut
 /// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
 #[inline(never)]
 fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8]) -> Head {
-    match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
+    match parts.scan.advance(bytes, parts.head_limits, parts.scratch) {
         Ok(None) => return Head::Incomplete { started: true },
         Ok(Some(_)) => {}
         Err(rejection) => return Head::Rejected(rejection),
     }
-    connection.scan = Scan::default();
+    *parts.scan = Scan::default();
     let mut few: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let mut many = Vec::new();
     let slots = if parts.head_limits.fields > FIELD_SLOTS {
