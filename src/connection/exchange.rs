@@ -31,18 +31,22 @@ impl Turn<'_> {
     #[inline]
     pub(super) fn begin_exchange(&mut self, size: HeadSize) -> bool {
         let state = &mut self.engine.state;
-        let rest = state.rest_of_body();
-        if matches!(rest, Framing::None | Framing::Length(0)) && state.take_complete() {
+        if state.body_is_consumed() && state.take_complete() {
             self.finish_exchange();
             let has_input = !self.engine.input.is_empty() || self.connection.ended;
             return has_input && matches!(self.connection.phase, Phase::Head);
         }
         let reply = std::mem::replace(&mut state.reply, Reply::Open);
-        self.begin_active(size, rest, reply)
+        self.begin_active(size, reply)
     }
 
-    fn begin_active(&mut self, size: HeadSize, rest: Framing, reply: Reply) -> bool {
+    fn begin_active(&mut self, size: HeadSize, reply: Reply) -> bool {
         let state = &mut self.engine.state;
+        let rest = match state.current.facts.framing {
+            Framing::Length(length) => Framing::Length(length - state.body_consumed as u64),
+            Framing::Chunked if state.body_is_consumed() => Framing::None,
+            framing => framing,
+        };
         let limits = ChunkedLimits {
             max_body: state.max_body(),
             trailer_bytes: state

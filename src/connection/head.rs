@@ -126,7 +126,7 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
     if bytes == b"\r" {
         return Head::Incomplete { started: false };
     }
-    if *parts.scan != Scan::default() {
+    if parts.scan.has_begun() {
         return take_scanned_head(connection, &mut parts, bytes);
     }
     let section = FieldLines::Known(&known.section);

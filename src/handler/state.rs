@@ -260,14 +260,14 @@ impl ExchangeState {
         }
     }
 
-    /// What of the body is still to come, as far as the exchange has not consumed it by itself.
+    /// Whether the exchange has consumed the body by itself, or there is none.
     #[inline]
-    pub(crate) fn rest_of_body(&self) -> Framing {
+    pub(crate) fn body_is_consumed(&self) -> bool {
         match self.current.facts.framing {
-            Framing::Length(length) => Framing::Length(length - self.body_consumed as u64),
+            Framing::None => true,
+            Framing::Length(length) => length == self.body_consumed as u64,
             // It is consumed whole or not at all, and not even an empty one takes no bytes.
-            Framing::Chunked if self.body_consumed > 0 => Framing::None,
-            framing => framing,
+            Framing::Chunked => self.body_consumed > 0,
         }
     }
 
