@@ -73,6 +73,15 @@ impl WorkerParts {
         add_listener(&mut self.listeners, &self.poll, endpoint, listener, transport)
     }
 
+    /// Has its sockets lie from now on.
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn lie(&mut self, seed: u64) {
+        let lies = super::tests::lies::Lies::new(seed, self.poll.registry().try_clone().unwrap());
+        for (_, listening) in &mut self.listeners {
+            listening.transport.lies = Some(Arc::clone(&lies));
+        }
+    }
+
     pub(super) fn commands(&self) -> Commands {
         self.commands.clone()
     }
