@@ -96,7 +96,7 @@ fn run(plan: Plan) -> u64 {
     let ledger = Arc::new(Ledger::default());
     let server = bind(plan, dice.between(1, 2), &service, &ledger);
     let [plain, secured] = [0, 1].map(|index| server.addresses()[index].socket_addrs()[0]);
-    let sockets = || sockets_of(plain.port()) + sockets_of(secured.port());
+    let sockets = || sockets_at(plain) + sockets_at(secured);
     let listening = sockets();
     let handle = server.handle();
     let running = thread::spawn(move || server.run());
@@ -163,13 +163,14 @@ fn ask(number: usize, server: SocketAddr) {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
-/// How many sockets at that port somebody holds.
-fn sockets_of(port: u16) -> usize {
+/// How many sockets somebody holds at that port of 127.0.0.1.
+fn sockets_at(address: SocketAddr) -> usize {
+    let local = format!("0100007F:{:04X}", address.port());
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let sockets = table.lines().skip(1).filter(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // Nobody holds those without an inode: the kernel waits for their last segments.
-        fields[1].ends_with(&format!(":{port:04X}")) && fields[9] != "0"
+        fields[1] == local && fields[9] != "0"
     });
     sockets.count()
 }
