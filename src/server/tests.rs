@@ -142,7 +142,11 @@ fn bind(plan: Plan, workers: usize, service: &Service, ledger: &Arc<Ledger>) -> 
     options.listen(Ipv4Addr::LOCALHOST, 0);
     let folder = "tests/fixtures/dotnet/pem";
     let certificate = CertificateSource::pem(format!("{folder}/p256.crt"), format!("{folder}/p256.pkcs8.key"));
-    options.listen(Ipv4Addr::LOCALHOST, 0).use_https(certificate);
+    options.listen(Ipv4Addr::LOCALHOST, 0).use_https_with(|https| {
+        https.server_certificate = Some(certificate);
+        // A machine that is busy with other things may take long.
+        https.handshake_timeout = None;
+    });
     let handler = service.clone();
     let mut server = Server::new(options, move || handler.clone()).bind().unwrap();
     for parts in &mut server.parts {
