@@ -49,18 +49,18 @@ struct Plan {
 
 #[test]
 fn on_a_flaky_transport_everybody_gets_what_is_theirs() {
-    run_all(4, 200, |seed| Plan {
+    run_all(3, 200, |seed| Plan {
         seed,
-        peers: 150,
+        peers: 100,
         is_cut_short: false,
     });
 }
 
 #[test]
 fn on_a_flaky_transport_a_stop_ends_in_time() {
-    run_all(4, 200, |seed| Plan {
+    run_all(3, 200, |seed| Plan {
         seed,
-        peers: 150,
+        peers: 100,
         is_cut_short: true,
     });
 }

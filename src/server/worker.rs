@@ -209,7 +209,7 @@ impl<'a> Worker<'a> {
                             continue;
                         };
                         entry.io.is_readable |= event.is_readable() || event.is_read_closed();
-                        entry.io.end_announced |= event.is_read_closed();
+                        entry.io.more_announced |= event.is_read_closed() || event.is_priority();
                         entry.io.is_stuck &= !event.is_writable();
                         if event.is_error() {
                             // The peer reset it, or the kernel gave it up.
