@@ -120,7 +120,8 @@ fn run(plan: Plan) -> u64 {
     let took = began.elapsed();
     running.join().unwrap().unwrap();
     assert!(took < SHUTDOWN + AFTER_SHUTDOWN, "the stop took {took:?}");
-    assert_eq!(sockets(), 0, "sockets outlive the server");
+    // On a machine that is busy with other things a loop may be late, and is left behind as if its handler blocked.
+    crowd.live_while(|_| sockets() > 0);
     let total = handle.metrics().total();
     assert_eq!((total.active_connections, total.upgraded_connections), (0, 0));
     assert_eq!(
