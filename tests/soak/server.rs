@@ -131,7 +131,13 @@ impl Administrator {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["server_process", "--exact", "--nocapture"])
-            .env(FOLDER, self.folder.path());
+            .env(FOLDER, self.folder.path())
+            // The allocator gives back what is free, so that the memory of the process is what is in use.
+            .envs([
+                ("MALLOC_ARENA_MAX", "1"),
+                ("MALLOC_MMAP_THRESHOLD_", "32768"),
+                ("MALLOC_TRIM_THRESHOLD_", "0"),
+            ]);
         let mut server = Process::spawn(&mut command);
         server.url();
         server
