@@ -164,11 +164,11 @@ fn what_stands_before_the_handler_allocates_nothing() {
     assert_eq!(allocations_of(wrapped(), &of_a_stranger, 1, HELLO), 0);
 }
 
-/// The arena's entry, request by request. A chunked body costs the closure that waits for its end, and its bytes: they are
-/// not in one piece on the wire.
+/// The arena's entry, request by request. Only a chunked body in several pieces costs something: the closure that waits
+/// for its end, and its bytes, which have to grow.
 #[cfg(feature = "tls")]
 #[test]
-fn the_entry_of_the_arena_allocates_for_chunked_bodies_alone() {
+fn the_entry_of_the_arena_allocates_for_cut_bodies_alone() {
     let data = tempfile::tempdir().unwrap();
     let item = r#"{"id":1,"name":"n","category":"c","price":2,"quantity":3,"active":true,"tags":["t","u"],
         "rating":{"score":4,"count":5}}"#;
@@ -185,8 +185,14 @@ fn the_entry_of_the_arena_allocates_for_chunked_bodies_alone() {
     assert_eq!(of_entry(&post(sum, "20"), 1, b"\r\n\r\n75"), 0);
     assert_eq!(of_entry(&get("/pipeline").repeat(16), 16, b"\r\n\r\nok"), 0);
     assert_eq!(of_entry(&get("/json/50?m=6"), 1, b"\"total\":36}],\"count\":50}"), 0);
-    let chunked = format!("POST {sum} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n20\r\n0\r\n\r\n");
-    assert_eq!(of_entry(&chunked, 1, b"\r\n\r\n75"), 2 * 1000);
+    let chunked = |body: &str| format!("POST {sum} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    let one_piece = chunked("2;a=b\r\n20\r\n0\r\n\r\n");
+    assert_eq!(of_entry(&one_piece, 1, b"\r\n\r\n75"), 0);
+    assert_eq!(of_entry(&one_piece.repeat(8), 8, b"\r\n\r\n75"), 0);
+    assert_eq!(
+        of_entry(&chunked("1\r\n2\r\n1\r\n0\r\n0\r\n\r\n"), 1, b"\r\n\r\n75"),
+        3 * 1000
+    );
 }
 
 /// A head that comes in two reads costs its connection a small buffer and a larger one to read on, and nothing else.

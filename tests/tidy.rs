@@ -218,6 +218,28 @@ fn every_folder_keeps_its_border() {
     assert!(findings.is_empty(), "\n{}", findings.join("\n"));
 }
 
+/// Whoever has to read a file wants to see its end. One that is longer has two subjects, or tests that can move beside it.
+#[test]
+fn no_file_is_longer_than_a_sitting() {
+    const MOST: usize = 610;
+    let mut files = Vec::new();
+    for folder in [
+        "src",
+        "tests",
+        "benches",
+        "fuzz/fuzz_targets",
+        "fuzz/src",
+        "docs/examples",
+    ] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let long = files
+        .iter()
+        .filter(|file| fs::read_to_string(file).unwrap().lines().count() > MOST);
+    let long: Vec<String> = long.map(|file| relative(file)).collect();
+    assert!(long.is_empty(), "more than {MOST} lines: {long:?}");
+}
+
 #[test]
 fn the_library_forbids_unsafe_code() {
     let text = fs::read_to_string(root().join("src/lib.rs")).unwrap();
@@ -279,7 +301,10 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            rust_files(&path, files);
+            // Cargo marks its own folders so.
+            if !path.join("CACHEDIR.TAG").exists() {
+                rust_files(&path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }

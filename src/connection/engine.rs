@@ -5,8 +5,9 @@ use crate::endpoint::{Limits, ServerOptions};
 use crate::event::{Counters, Watch};
 use crate::handler::{ExchangeState, Handler, Reply};
 use crate::http1::CommonFields;
-use crate::http1::head::HeadLimits;
+use crate::http1::head::{HeadLimits, Scan};
 use crate::http1::host::KnownHost;
+use crate::http1::known_request::KnownRequest;
 use crate::http1::section::KnownSection;
 use crate::mailbox::Mailbox;
 use crate::places::Places;
@@ -36,6 +37,10 @@ pub struct Engine {
     pub(super) state: ExchangeState,
     /// The loop's read buffer, lent to the connection at work.
     pub(super) input: Input,
+    /// How far an incomplete head at the front of the input was checked.
+    pub(super) scan: Scan,
+    /// When the kernel last took a byte of the output at hand, or it began to wait, in served time.
+    pub(super) last_taken: Time,
     /// Where TLS records are read, once there are any.
     pub(super) records: Vec<u8>,
     pub(super) head_limits: HeadLimits,
@@ -44,7 +49,7 @@ pub struct Engine {
     /// Those of the connection at work.
     in_force: Arc<Settings>,
     pub(super) known_host: KnownHost,
-    known_section: KnownSection,
+    known: Known,
     /// Where decoded paths are written.
     pub(super) scratch: Vec<u8>,
     pub(super) watch: Watch,
@@ -130,9 +135,11 @@ impl Engine {
             in_force: Arc::clone(&settings),
             settings,
             input: Input::with_capacity(READ_SIZE),
+            scan: Scan::default(),
+            last_taken: Time::ZERO,
             records: Vec::new(),
             known_host: KnownHost::default(),
-            known_section: KnownSection::default(),
+            known: Known::default(),
             scratch: Vec::new(),
             watch: Watch::new(options.observer.clone()),
             counters,
@@ -265,6 +272,7 @@ impl Engine {
         self.state.reply = Reply::Open;
         self.state.output = Output::default();
         self.input = Input::with_capacity(READ_SIZE);
+        self.scan = Scan::default();
     }
 
     pub(crate) fn count_rejected_connection(&self, endpoint: u16) {
@@ -284,18 +292,21 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn split(&mut self) -> (Parts<'_>, &mut KnownSection) {
+    pub(super) fn split(&mut self) -> (Parts<'_>, &mut Known) {
         let parts = Parts {
-            state: &mut self.state,
             input: &self.input,
+            scan: &mut self.scan,
             known_host: &mut self.known_host,
             scratch: &mut self.scratch,
-            handler: &mut self.handler,
-            factory: &self.factory,
-            watch: &self.watch,
             head_limits: &self.head_limits,
+            answering: Answering {
+                state: &mut self.state,
+                handler: &mut self.handler,
+                factory: &self.factory,
+                watch: &self.watch,
+            },
         };
-        (parts, &mut self.known_section)
+        (parts, &mut self.known)
     }
 
     pub(super) fn spare_active(&mut self) -> Option<Box<Active>> {
@@ -320,16 +331,30 @@ impl Engine {
     }
 }
 
-/// What a connection needs while it shows a request to the handler.
+/// What the loop has read before and need not read again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) section: KnownSection,
+    /// One with that section.
+    pub(super) request: KnownRequest,
+}
+
+/// What a connection needs while it reads a head and shows it to the handler.
 pub(super) struct Parts<'a> {
-    pub(super) state: &'a mut ExchangeState,
     pub(super) input: &'a Input,
+    pub(super) scan: &'a mut Scan,
     pub(super) known_host: &'a mut KnownHost,
     pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) head_limits: &'a HeadLimits,
+    pub(super) answering: Answering<'a>,
+}
+
+/// Who hears of a request.
+pub(super) struct Answering<'a> {
+    pub(super) state: &'a mut ExchangeState,
     pub(super) handler: &'a mut Option<Box<dyn Handler>>,
     pub(super) factory: &'a HandlerFactory,
     pub(super) watch: &'a Watch,
-    pub(super) head_limits: &'a HeadLimits,
 }
 
 /// Something from another thread, on its way to its connection: a deferred answer, or a wake-up.

@@ -31,25 +31,21 @@ impl Turn<'_> {
     #[inline]
     pub(super) fn begin_exchange(&mut self, size: HeadSize) -> bool {
         let state = &mut self.engine.state;
-        let reply = std::mem::replace(&mut state.reply, Reply::Open);
-        let rest = match state.current.facts.framing {
-            Framing::None => 0,
-            Framing::Length(length) => length - state.body_consumed as u64,
-            Framing::Chunked => u64::MAX,
-        };
-        if rest == 0 && matches!(reply, Reply::Complete) {
+        if state.body_is_consumed() && state.take_complete() {
             self.finish_exchange();
             let has_input = !self.engine.input.is_empty() || self.connection.ended;
             return has_input && matches!(self.connection.phase, Phase::Head);
         }
-        self.begin_active(size, rest, reply)
+        let reply = std::mem::replace(&mut state.reply, Reply::Open);
+        self.begin_active(size, reply)
     }
 
-    fn begin_active(&mut self, size: HeadSize, rest: u64, reply: Reply) -> bool {
+    fn begin_active(&mut self, size: HeadSize, reply: Reply) -> bool {
         let state = &mut self.engine.state;
-        let framing = match state.current.facts.framing {
-            Framing::Length(_) => Framing::Length(rest),
-            other => other,
+        let rest = match state.current.facts.framing {
+            Framing::Length(length) => Framing::Length(length - state.body_consumed as u64),
+            Framing::Chunked if state.body_is_consumed() => Framing::None,
+            framing => framing,
         };
         let limits = ChunkedLimits {
             max_body: state.max_body(),
@@ -61,7 +57,7 @@ impl Turn<'_> {
         };
         let fresh = Active {
             current: Current::new(RequestFacts::default(), None, false),
-            body: BodyReader::new(framing, limits),
+            body: BodyReader::new(rest, limits),
             consumer: Consumer::None,
             response: Response::Awaited,
             pace: Pace::default(),

@@ -1,12 +1,13 @@
 //! From received bytes to the handler: empty lines, the head, its checks, the call.
 
-use super::engine::Parts;
+use super::engine::{Answering, Known, Parts};
 use super::{Connection, Ending, Engine, NEVER, Turn};
 use crate::event::CloseReason;
 use crate::handler::{Exchange, ExchangeState, Handler, Headers, Reply, Request};
 use crate::http1::framing::examine;
 use crate::http1::head::{self, FIELD_SLOTS, FieldSlot, Quick, RawHead, Scan};
-use crate::http1::section::{FieldLines, KnownSection};
+use crate::http1::host::Host;
+use crate::http1::section::FieldLines;
 use crate::http1::target::Target;
 use crate::http1::{Rejection, RequestFacts};
 use http::Method;
@@ -125,27 +126,59 @@ fn take_head(connection: &mut Connection, engine: &mut Engine) -> Head {
     if bytes == b"\r" {
         return Head::Incomplete { started: false };
     }
-    if connection.scan != Scan::default() {
+    if parts.scan.has_begun() {
         return take_scanned_head(connection, &mut parts, bytes);
     }
-    if let Some(raw) = head::parse_known(bytes, known, parts.head_limits) {
-        let head = show(connection, &mut parts, bytes, &raw);
-        known.was_met();
-        return head;
+    let section = FieldLines::Known(&known.section);
+    if known.request.begins(bytes, section.len(), parts.head_limits) {
+        let request = &known.request;
+        let size = HeadSize {
+            len: request.len(),
+            fields_size: request.fields_size(),
+            fields: section.len(),
+        };
+        let meaning = Meaning {
+            method: request.method(),
+            target: &request.target(),
+            headers: Headers::new(section),
+            host: &Some(request.host()),
+            facts: request.facts(),
+        };
+        show(connection, &mut parts.answering, &meaning, &bytes[size.len..]);
+        known.request.was_met();
+        return Head::Handled(size);
     }
     take_other_head(connection, &mut parts, known, bytes)
 }
 
+/// The same for a head that is not known whole.
+#[inline(never)]
+fn take_other_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &mut Known, bytes: &[u8]) -> Head {
+    if let Some(raw) = head::parse_known(bytes, &known.section, parts.head_limits) {
+        let head = check_and_show(connection, parts, bytes, &raw);
+        if matches!(head, Head::Handled(_)) {
+            known.request.met_other(bytes, &raw);
+        }
+        known.section.was_met();
+        return head;
+    }
+    take_new_head(connection, parts, known, bytes)
+}
+
 /// The same for a head whose header section is not the known one.
 #[inline(never)]
-fn take_other_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &mut KnownSection, bytes: &[u8]) -> Head {
+fn take_new_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &mut Known, bytes: &[u8]) -> Head {
     let mut slots: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let Quick::Complete(raw) = head::parse(bytes, &mut slots, parts.head_limits) else {
         return take_scanned_head(connection, parts, bytes);
     };
-    let head = show(connection, parts, bytes, &raw);
-    if let (Head::Handled(_), FieldLines::Read(fields)) = (&head, raw.fields) {
-        known.met_other(&bytes[raw.len - raw.fields_size - 2..raw.len], fields);
+    let head = check_and_show(connection, parts, bytes, &raw);
+    if let (Head::Handled(_), FieldLines::Read(fields)) = (&head, raw.fields)
+        && known
+            .section
+            .met_other(&bytes[raw.len - raw.fields_size - 2..raw.len], fields)
+    {
+        known.request.forget();
     }
     head
 }
@@ -153,12 +186,12 @@ fn take_other_head(connection: &mut Connection, parts: &mut Parts<'_>, known: &m
 /// The same for a head that came in pieces, has many fields, or is wrong: the exact reader tells.
 #[inline(never)]
 fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8]) -> Head {
-    match connection.scan.advance(bytes, parts.head_limits, parts.scratch) {
+    match parts.scan.advance(bytes, parts.head_limits, parts.scratch) {
         Ok(None) => return Head::Incomplete { started: true },
         Ok(Some(_)) => {}
         Err(rejection) => return Head::Rejected(rejection),
     }
-    connection.scan = Scan::default();
+    *parts.scan = Scan::default();
     let mut few: [FieldSlot<'_>; FIELD_SLOTS] = [const { MaybeUninit::uninit() }; FIELD_SLOTS];
     let mut many = Vec::new();
     let slots = if parts.head_limits.fields > FIELD_SLOTS {
@@ -168,15 +201,15 @@ fn take_scanned_head(connection: &mut Connection, parts: &mut Parts<'_>, bytes: 
         &mut few[..]
     };
     match head::parse(bytes, slots, parts.head_limits) {
-        Quick::Complete(raw) => show(connection, parts, bytes, &raw),
+        Quick::Complete(raw) => check_and_show(connection, parts, bytes, &raw),
         // The readers disagree: refuse what one of them did not understand.
         Quick::Incomplete | Quick::Unclear => Head::Rejected(Rejection::InvalidRequestHeader),
     }
 }
 
 #[inline(always)]
-fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_>) -> Head {
-    match show_checked(connection, parts, bytes, raw) {
+fn check_and_show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &RawHead<'_>) -> Head {
+    match try_show(connection, parts, bytes, raw) {
         Ok(()) => Head::Handled(HeadSize {
             len: raw.len,
             fields_size: raw.fields_size,
@@ -187,7 +220,7 @@ fn show(connection: &mut Connection, parts: &mut Parts<'_>, bytes: &[u8], raw: &
 }
 
 #[inline(always)]
-fn show_checked(
+fn try_show(
     connection: &mut Connection,
     parts: &mut Parts<'_>,
     bytes: &[u8],
@@ -212,30 +245,51 @@ fn show_checked(
         parts.known_host,
         &mut facts,
     )?;
-    connection.response_rate = None;
-    let state = &mut *parts.state;
-    state.begin(facts);
-    let request = Request {
+    let meaning = Meaning {
         method,
         target: &target,
         headers: Headers::new(raw.fields),
         host: &host,
-        facts: &facts,
+        facts,
+    };
+    show(connection, &mut parts.answering, &meaning, &bytes[raw.len..]);
+    Ok(())
+}
+
+/// A head, understood.
+struct Meaning<'a> {
+    method: &'a Method,
+    target: &'a Target<'a>,
+    headers: Headers<'a>,
+    host: &'a Option<Host<'a>>,
+    facts: RequestFacts,
+}
+
+/// Shows the request to the handler.
+#[inline(always)]
+fn show(connection: &mut Connection, answering: &mut Answering<'_>, meaning: &Meaning<'_>, ahead: &[u8]) {
+    connection.response_rate = None;
+    let state = &mut *answering.state;
+    state.begin(meaning.facts);
+    let request = Request {
+        method: meaning.method,
+        target: meaning.target,
+        headers: meaning.headers,
+        host: meaning.host,
+        facts: &meaning.facts,
         connection: &connection.info,
         forwarded: None,
         number: connection.number,
     };
-    parts.watch.tell(|observer| observer.request(&request));
-    let ahead = &bytes[raw.len..];
-    let Some(handler) = Engine::handler(parts.handler, parts.factory) else {
+    answering.watch.tell(|observer| observer.request(&request));
+    let Some(handler) = Engine::handler(answering.handler, answering.factory) else {
         state.fail(&"it cannot be made anew after a panic");
-        return Ok(());
+        return;
     };
     if !call(handler.as_mut(), &request, state, ahead) {
-        *parts.handler = None;
-        parts.state.handler_panicked();
+        *answering.handler = None;
+        answering.state.handler_panicked();
     }
-    Ok(())
 }
 
 /// The methods of RFC 9110 and PATCH, without moving a [`Method`] about: one is larger than a reference by far.

@@ -80,7 +80,6 @@ pub use turn::Turn;
 use crate::endpoint::MinDataRate;
 use crate::event::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo};
-use crate::http1::head::Scan;
 use crate::places::Place;
 use crate::timer::Time;
 use crate::tls::Session;
@@ -100,14 +99,10 @@ pub struct Connection {
     phase: Phase,
     /// What is left over between turns, if anything is.
     parked: Option<Box<Parked>>,
-    /// How far an incomplete head was checked.
-    scan: Scan,
     /// When the phase has lasted too long.
     timer: Time,
     /// When the waiting output will have been too slow on average, in served time.
     rate_deadline: Time,
-    /// When the kernel last took a byte, or the output began to wait, in served time.
-    last_taken: Time,
     opened: Time,
     place: Place,
     /// Those that were in force when it was opened.
@@ -192,14 +187,12 @@ impl Connection {
             info,
             phase: Phase::Head,
             parked: None,
-            scan: Scan::default(),
             timer: engine
                 .settings()
                 .limits
                 .keep_alive_timeout
                 .map_or(NEVER, |timeout| engine.now().plus_millis(engine::millis(timeout))),
             rate_deadline: Time::ZERO,
-            last_taken: Time::ZERO,
             opened: engine.now(),
             place,
             settings: Arc::clone(engine.settings()),

@@ -4,6 +4,8 @@
 
 use super::Engine;
 use crate::buffer::{Input, Output};
+use crate::http1::head::Scan;
+use crate::timer::Time;
 use std::mem::{swap, take};
 
 /// The buffers of one connection. During a turn each holds the loop's own in the connection's stead, or nothing if the
@@ -12,8 +14,12 @@ use std::mem::{swap, take};
 pub(super) struct Parked {
     /// What came and is not consumed.
     input: Input,
+    /// How far the head was checked that it begins with.
+    scan: Scan,
     /// What is answered and not sent.
     output: Output,
+    /// When the kernel last took a byte of it, or it began to wait, in served time.
+    last_taken: Time,
 }
 
 impl Parked {
@@ -21,9 +27,11 @@ impl Parked {
     pub(super) fn take_up(&mut self, engine: &mut Engine) {
         if !self.input.is_empty() {
             swap(&mut self.input, &mut engine.input);
+            engine.scan = self.scan;
         }
         if !self.output.is_empty() {
             swap(&mut self.output, &mut engine.state.output);
+            engine.last_taken = self.last_taken;
         }
     }
 
@@ -33,6 +41,8 @@ impl Parked {
 
     /// A turn ends: the loop gets its own back.
     fn put_aside(&mut self, engine: &mut Engine) {
+        self.scan = take(&mut engine.scan);
+        self.last_taken = engine.last_taken;
         let input = &mut engine.input;
         let swapped = self.input.capacity() > 0;
         if input.is_empty() {

@@ -63,7 +63,7 @@ impl Turn<'_> {
     fn output_deadline(&self) -> Time {
         let connection = &*self.connection;
         let stall = self.engine.state.limits.response_stall_timeout;
-        let stall = stall.map_or(NEVER, |stall| connection.last_taken + stall);
+        let stall = stall.map_or(NEVER, |stall| self.engine.last_taken + stall);
         let rate = if matches!(connection.phase, Phase::Tunnel(_)) || self.response_rate().is_none() {
             NEVER
         } else {
@@ -91,8 +91,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Puts the bytes that were written since the last call into records, where TLS is spoken, and gives them their time. Kestrel's rule: each flush may take the grace
-    /// from now, or as long as its bytes need behind those before it.
+    /// Puts the bytes that were written since the last call into records, where TLS is spoken, and gives them their time.
+    /// Kestrel's rule: each flush may take the grace from now, or as long as its bytes need behind those before it.
     #[inline]
     pub(super) fn settle_output(&mut self) {
         if self.connection.session.is_some() {
@@ -104,7 +104,7 @@ impl Turn<'_> {
             return;
         }
         if before == 0 {
-            self.connection.last_taken = self.engine.served();
+            self.engine.last_taken = self.engine.served();
         }
         if let Some(rate) = self.response_rate() {
             allow(self.connection, self.engine.served(), rate, (after - before) as u64);

@@ -83,7 +83,7 @@ impl Turn<'_> {
         if count > 0 {
             self.engine.state.output.advance(count);
             self.engine.state.counted = self.engine.state.output.len();
-            self.connection.last_taken = self.engine.served();
+            self.engine.last_taken = self.engine.served();
             if self.engine.state.output.is_empty() && matches!(self.connection.phase, Phase::Head) {
                 self.arm_keep_alive();
             }
@@ -367,7 +367,6 @@ impl Turn<'_> {
             connection.phase = Phase::Head;
         }
         connection.head_started = false;
-        connection.scan = Scan::default();
         connection.empty_lines = 0;
         connection.timer = engine.keep_alive_deadline();
     }
@@ -455,6 +454,7 @@ impl Drop for Turn<'_> {
         }
         if connection.parked.is_none() && engine.input.is_empty() && engine.state.output.is_empty() {
             engine.state.output.trim();
+            engine.scan = Scan::default();
         } else {
             parked::put_aside(&mut connection.parked, engine);
         }

@@ -6,7 +6,7 @@ use super::response::ResponseHead;
 use super::state::{ExchangeState, Reply, TakenBody};
 use super::tunnel::{Upgrade, UpgradeError};
 use crate::endpoint::MinDataRate;
-use crate::http1::{Framing, Rejection};
+use crate::http1::Rejection;
 use http::StatusCode;
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -112,20 +112,15 @@ impl<'a> Exchange<'a> {
             TakenBody::TooLarge => return Outcome::PROOF,
             TakenBody::Comes => {}
         }
-        if let Framing::Length(length) = state.current.facts.framing
-            && let Some((bytes, ahead)) = usize::try_from(length)
-                .ok()
-                .and_then(|n| self.ahead.split_at_checked(n))
-        {
+        if let Some((bytes, taken)) = state.body_in_one_piece(self.ahead, limit) {
             // It is all here: no box, no copy.
-            state.body_consumed = bytes.len();
-            return then(
-                Body {
-                    bytes,
-                    trailers: Trailers::default(),
-                },
-                Exchange { state, ahead },
-            );
+            state.body_consumed = taken;
+            let body = Body {
+                bytes,
+                trailers: Trailers::default(),
+            };
+            let ahead = self.ahead.get(taken..).unwrap_or_default();
+            return then(body, Exchange { state, ahead });
         }
         state.reply = Reply::Collect {
             limit,

@@ -8,7 +8,7 @@ use super::tunnel::Tunnel;
 use crate::buffer::{Mark, Output};
 use crate::endpoint::{Limits, MinDataRate};
 use crate::http1::field::is_field_value;
-use crate::http1::{CommonFields, Framing, Rejection, RequestFacts, encode};
+use crate::http1::{CommonFields, Framing, Rejection, RequestFacts, chunked, encode};
 use crate::mailbox::Mailbox;
 use crate::places::{Place, Places};
 use http::StatusCode;
@@ -245,6 +245,32 @@ impl ExchangeState {
         TakenBody::Comes
     }
 
+    /// The content of a body that has come whole, if it lies in one piece and is within the limits, and how much of the
+    /// input it takes.
+    pub(crate) fn body_in_one_piece<'i>(&self, ahead: &'i [u8], limit: usize) -> Option<(&'i [u8], usize)> {
+        match self.current.facts.framing {
+            Framing::None => None,
+            Framing::Length(length) => {
+                let length = usize::try_from(length).ok()?;
+                Some((ahead.get(..length)?, length))
+            }
+            Framing::Chunked => {
+                chunked::in_one_piece(ahead, self.max_body()).filter(|(content, _)| content.len() <= limit)
+            }
+        }
+    }
+
+    /// Whether the exchange has consumed the body by itself, or there is none.
+    #[inline]
+    pub(crate) fn body_is_consumed(&self) -> bool {
+        match self.current.facts.framing {
+            Framing::None => true,
+            Framing::Length(length) => length == self.body_consumed as u64,
+            // It is consumed whole or not at all, and not even an empty one takes no bytes.
+            Framing::Chunked => self.body_consumed > 0,
+        }
+    }
+
     /// Whether the body is certain to be unreadable, so that the connection cannot go on behind this response.
     pub(crate) fn body_forbids_reuse(&self) -> bool {
         if self.current.body_taken {
@@ -282,7 +308,7 @@ impl ExchangeState {
         if status.as_u16() == 200 && !self.current.facts.is_head() && !self.current.facts.is_connect() {
             self.end_head(status, HeadLength::Exact(length as u64));
             self.put_body(body);
-            self.reply = Reply::Complete;
+            self.decide_complete();
             return;
         }
         let framing = match self.body_rule(status) {
@@ -303,6 +329,27 @@ impl ExchangeState {
             self.put_body(body);
         }
         self.reply = Reply::Complete;
+    }
+
+    /// Nearly every decision is this one, made where none was: then nothing has to be dropped, which the compiler cannot
+    /// know.
+    #[inline]
+    fn decide_complete(&mut self) {
+        if matches!(self.reply, Reply::Open) {
+            std::mem::forget(std::mem::replace(&mut self.reply, Reply::Complete));
+        } else {
+            self.reply = Reply::Complete;
+        }
+    }
+
+    /// Takes the decision out, if it is that the response is complete. Returns whether it was.
+    #[inline]
+    pub(crate) fn take_complete(&mut self) -> bool {
+        let is_complete = matches!(self.reply, Reply::Complete);
+        if is_complete {
+            std::mem::forget(std::mem::replace(&mut self.reply, Reply::Open));
+        }
+        is_complete
     }
 
     #[inline]

@@ -189,6 +189,12 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// Whether there was a head, or a part of one, to check.
+    #[inline]
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.searched > 0
+    }
+
     /// Goes on through `input`, which begins where the head begins. Returns the length of the head once it is complete.
     ///
     /// Each call gets the same bytes as the one before, and those that came since.

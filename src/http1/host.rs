@@ -21,6 +21,13 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
+    /// A value that has passed the check before.
+    #[inline]
+    pub(crate) fn checked(value: &'a [u8], name_len: usize, port: Option<u16>) -> Self {
+        let name = value.get(..name_len).unwrap_or_default();
+        Self { value, name, port }
+    }
+
     /// The whole value as it came.
     #[must_use]
     pub fn value(&self) -> &'a str {

@@ -22,6 +22,7 @@ pub mod field;
 pub(crate) mod framing;
 pub mod head;
 pub mod host;
+pub(crate) mod known_request;
 mod rejection;
 pub(crate) mod section;
 pub mod target;

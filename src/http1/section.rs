@@ -89,12 +89,18 @@ impl KnownSection {
         self.patience = Self::PATIENCE;
     }
 
-    /// Another section was read; from time to time the known one makes room for it.
+    /// Another section was read; from time to time the known one makes room for it. Returns whether it did.
     #[inline]
-    pub(crate) fn met_other(&mut self, section: &[u8], fields: &[RawField<'_>]) {
+    pub(crate) fn met_other(&mut self, section: &[u8], fields: &[RawField<'_>]) -> bool {
         match self.patience.checked_sub(1) {
-            Some(patience) => self.patience = patience,
-            None => self.learn(section, fields),
+            Some(patience) => {
+                self.patience = patience;
+                false
+            }
+            None => {
+                self.learn(section, fields);
+                true
+            }
         }
     }
 

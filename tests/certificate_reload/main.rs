@@ -1,13 +1,14 @@
 //! A running server takes up changed certificates, and nobody who is connected notices.
 
-#[path = "support/certificates.rs"]
+#[path = "../support/certificates.rs"]
 mod certificates;
-#[path = "support/client.rs"]
+#[path = "../support/client.rs"]
 mod client;
-#[path = "support/reload.rs"]
+#[path = "../support/reload.rs"]
 mod reload;
-#[path = "support/tls.rs"]
+#[path = "../support/tls.rs"]
 mod tls;
+mod ways;
 
 use certificates::{Made, make, make_with};
 use client::wait_until;
@@ -19,7 +20,6 @@ use stannel::{CertificateSource, ClientCertificateMode, ClientCertificateRoots, 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
@@ -128,90 +128,6 @@ fn use_again(stream: &mut Stream) {
         answer.push(byte[0]);
     }
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
-}
-
-/// Puts a pair into a folder, in which `site.pem` and `site.key` are served, in some way.
-type Way = fn(&Path, &Made, usize);
-
-fn rewrite(folder: &Path, made: &Made, _: usize) {
-    made.write_pem(folder, "site");
-}
-
-fn rename_over(folder: &Path, made: &Made, _: usize) {
-    made.write_pem(folder, "new");
-    for end in ["pem", "key"] {
-        fs::rename(folder.join(format!("new.{end}")), folder.join(format!("site.{end}"))).unwrap();
-    }
-}
-
-fn delete_and_write(folder: &Path, made: &Made, number: usize) {
-    if number > 0 {
-        fs::remove_file(folder.join("site.pem")).unwrap();
-        fs::remove_file(folder.join("site.key")).unwrap();
-    }
-    made.write_pem(folder, "site");
-}
-
-/// As certbot does: `live` has links to numbered files in `archive`.
-fn link_files(folder: &Path, made: &Made, number: usize) {
-    let archive = folder.join("archive");
-    fs::create_dir_all(&archive).unwrap();
-    made.write_pem(&archive, &format!("site{number}"));
-    for end in ["pem", "key"] {
-        let link = folder.join("link");
-        symlink(format!("archive/site{number}.{end}"), &link).unwrap();
-        fs::rename(link, folder.join(format!("site.{end}"))).unwrap();
-    }
-}
-
-/// As Kubernetes does: the files are links through a folder that is itself a link, which is swapped.
-fn link_folders(folder: &Path, made: &Made, number: usize) {
-    let data = folder.join(format!("..{number}"));
-    fs::create_dir(&data).unwrap();
-    made.write_pem(&data, "site");
-    symlink(format!("..{number}"), folder.join("..new")).unwrap();
-    fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
-    if number == 0 {
-        symlink("..data/site.pem", folder.join("site.pem")).unwrap();
-        symlink("..data/site.key", folder.join("site.key")).unwrap();
-    } else {
-        fs::remove_dir_all(folder.join(format!("..{}", number - 1))).unwrap();
-    }
-}
-
-#[test]
-fn files_may_be_replaced_in_any_way() {
-    let ways: [(&str, Way); 5] = [
-        ("rewrite", rewrite),
-        ("rename over", rename_over),
-        ("delete and write", delete_and_write),
-        ("link files", link_files),
-        ("link folders", link_folders),
-    ];
-    for (name, replace) in ways {
-        let folder = folder();
-        replace(folder.path(), &make("first.ways.test"), 0);
-        let server = serve(folder, "site.pem", "site.key");
-        let mut connection = kept(addresses(&server)[0]);
-        for number in 1..4 {
-            let made = make("next.ways.test");
-            let begin = Instant::now();
-            replace(server.folder(), &made, number);
-            let (renewed, _) = wait_for_swap(&server);
-            eprintln!("{name}: taken up after {:?}", begin.elapsed());
-            assert_eq!(renewed, [server.handle().addresses()[0].to_string()], "{name}");
-            assert!(shows(&server, &made), "{name}");
-            use_again(&mut connection);
-        }
-    }
-    let told = logged(Level::Info, "CN=next.ways.test");
-    assert_eq!(told.len(), 15);
-    assert!(
-        told[0].starts_with("https://127.0.0.1:0 (from code) has a new certificate: CN=next.ways.test ("),
-        "{}",
-        told[0]
-    );
-    assert!(told[0].ends_with("), valid until 2100-01-01T00:00:00Z"), "{}", told[0]);
 }
 
 /// Replaces a file, so that nobody finds half of it, however busy the machine is.
@@ -617,7 +533,7 @@ fn swaps_under_load_cost_no_handshake_and_no_connection() {
     for _ in 0..10 {
         let made = make("next.load.test");
         let begin = Instant::now();
-        rename_over(server.folder(), &made, 0);
+        ways::rename_over(server.folder(), &made, 0);
         wait_for_swap(&server);
         eprintln!("under load: taken up after {:?}", begin.elapsed());
         assert!(shows(&server, &made));
