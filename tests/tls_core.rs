@@ -5,7 +5,7 @@ mod core;
 #[path = "support/tls.rs"]
 mod tls;
 
-use core::{Client, Core, GET, echo, ok, status};
+use core::{Client, Core, End, GET, echo, ok, status};
 use rustls::{AlertDescription, Error};
 use stannel::connection::Connection;
 use stannel::tls::TlsEndpoint;
@@ -75,6 +75,7 @@ fn a_request_is_answered_inside_tls_and_knows_it() {
         client.send(&sealed);
         assert_eq!(status(&run(&mut client, &mut peer).unwrap()), 200);
         assert!(peer.has_seen_close_notify());
+        client.finish();
         assert_eq!(client.reason(), Some(CloseReason::Finished));
     }
 }
@@ -267,6 +268,31 @@ fn the_peers_close_notify_is_the_end_of_its_requests() {
     assert_eq!(core::bodies(&answer), ["ok"]);
     assert!(peer.has_seen_close_notify());
     assert_eq!(client.reason(), Some(CloseReason::ClientClosed));
+}
+
+/// RFC 9112 §9.6: a plain close would meet the close_notify that this client is sending with a reset, and what it has not
+/// read of the answer would be lost.
+#[test]
+fn rfc9112_9_6_a_close_notify_on_its_way_costs_no_answer() {
+    let big = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send(vec![b'y'; 300_000]);
+    for request in [
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let core = Core::new(|_| (), big);
+        let mut client = connect(&core, &any_endpoint());
+        let mut peer = Peer::any();
+        run(&mut client, &mut peer).unwrap();
+        let sealed = peer.seal(request);
+        client.send(&sealed);
+        assert!(run(&mut client, &mut peer).unwrap().ends_with('y'));
+        assert!(peer.has_seen_close_notify() && client.is_open() && client.is_write_shut());
+        peer.tls.send_close_notify();
+        client.send(peer.records());
+        client.finish();
+        assert_eq!(client.end().map(|(end, _)| end), Some(End::Closed));
+        assert_eq!(client.reason(), Some(CloseReason::Finished));
+    }
 }
 
 #[test]

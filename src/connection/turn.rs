@@ -345,7 +345,9 @@ impl Turn<'_> {
         let current = &mut engine.state.current;
         if current.close || engine.is_draining {
             let facts = current.facts;
-            let client_is_done = connection.ended || (!facts.keeps_alive() && !facts.is_connect());
+            // Whoever said that this is its last request sends nothing behind it, but inside TLS its close_notify.
+            let has_said_all = !facts.keeps_alive() && !facts.is_connect() && connection.session.is_none();
+            let client_is_done = connection.ended || has_said_all;
             let reason = if current.close {
                 CloseReason::Finished
             } else {

@@ -14,14 +14,18 @@ pub(super) struct Io {
     registered: Registered,
     /// Whether a read may bring something.
     pub(super) is_readable: bool,
-    /// Whether the peer's end is announced, so that a short read is not the last one.
-    pub(super) end_announced: bool,
+    /// Whether a short read is not the last one: the peer's end is announced, or an urgent byte was, before which a read
+    /// ends whatever lies behind it.
+    pub(super) more_announced: bool,
     /// Whether a write would block.
     pub(super) is_stuck: bool,
     pub(super) is_queued: bool,
     /// What looks at its bytes.
     middleware: Option<Arc<Layers>>,
 }
+
+/// Bytes, the end, and that there is an urgent byte.
+const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
 /// What the poll tells of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +45,7 @@ impl Io {
             registered: Registered::No,
             // The request often came with the connection: reading first may spare the registration.
             is_readable: true,
-            end_announced: false,
+            more_announced: false,
             is_stuck: false,
             is_queued: false,
             middleware,
@@ -55,9 +59,9 @@ impl Io {
         let room = buffer.len();
         match self.socket.read(buffer) {
             Ok(count) => {
-                // After a short read the kernel has nothing more, unless the end is still to come; asking again would
-                // cost a call for nothing.
-                if count == 0 || (count < room && !self.end_announced) {
+                // After a short read the kernel has nothing more, unless it has announced something; asking again would cost
+                // a call for nothing.
+                if count == 0 || (count < room && !self.more_announced) {
                     self.is_readable = false;
                 }
                 if let Some(layers) = &self.middleware {
@@ -161,8 +165,8 @@ impl Io {
     #[cold]
     fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) -> io::Result<()> {
         let interest = match wanted {
-            Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
-            Registered::Reads | Registered::No => Interest::READABLE,
+            Registered::ReadsAndWrites => READS | Interest::WRITABLE,
+            Registered::Reads | Registered::No => READS,
         };
         if self.registered == Registered::No {
             self.socket.register(poll.registry(), Token(key), interest)?;

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(all(test, feature = "tls"))]
+    Lying(super::tests::lies::Lying),
 }
 
 macro_rules! either {
@@ -18,6 +20,8 @@ macro_rules! either {
         match $socket {
             Socket::Tcp($stream) => $call,
             Socket::Unix($stream) => $call,
+            #[cfg(all(test, feature = "tls"))]
+            Socket::Lying($stream) => $call,
         }
     };
 }
@@ -48,10 +52,14 @@ impl Socket {
 
     /// Makes closing it a reset.
     pub(super) fn abort_on_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // Only a connection that is gone already refuses this.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(_) => return,
+            #[cfg(all(test, feature = "tls"))]
+            Self::Lying(lying) => lying.stream(),
+        };
+        // Only a connection that is gone already refuses this.
+        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
     }
 
     pub(super) fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {

@@ -16,6 +16,8 @@ pub(super) struct Transport {
     pub(super) tls: Option<Arc<TlsEndpoint>>,
     /// What looks at what lies in TLS records.
     pub(super) inner: Option<Arc<Layers>>,
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) lies: Option<Arc<super::tests::lies::Lies>>,
 }
 
 impl Transport {
@@ -24,6 +26,8 @@ impl Transport {
             outer: layers(endpoint.middleware_below_tls()),
             tls: tls(endpoint, tickets)?,
             inner: layers(endpoint.middleware_above_tls()),
+            #[cfg(all(test, feature = "tls"))]
+            lies: None,
         })
     }
 
