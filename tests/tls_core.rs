@@ -339,3 +339,68 @@ fn a_stop_ends_handshakes_and_idle_connections() {
         assert_eq!(client.reason(), Some(CloseReason::ServerStopped));
     }
 }
+
+/// A large body lies there once, as what the program gave, and never a second time as records.
+#[test]
+fn records_are_made_as_they_are_sent() {
+    const LENGTH: usize = 2_000_000;
+    let body: String = ('a'..='z').cycle().take(LENGTH).collect();
+    let core = Core::new(
+        |_| (),
+        move |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send(body.clone()),
+    );
+    let mut client = connect(&core, &any_endpoint());
+    let mut peer = Peer::any();
+    run(&mut client, &mut peer).unwrap();
+    client.send(peer.seal("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    let mut plain = Vec::new();
+    while client.is_open() {
+        assert!(client.memory() < LENGTH + (100 << 10), "{} bytes", client.memory());
+        // No more than a record and a half at once, so that nothing fits.
+        let came = client.take(25_000);
+        if came.is_empty() {
+            break;
+        }
+        plain.extend(peer.open(&came).unwrap());
+    }
+    let plain = String::from_utf8(plain).unwrap();
+    let (_, body) = plain.split_once("\r\n\r\n").unwrap();
+    assert!(
+        body.len() == LENGTH
+            && body
+                .bytes()
+                .zip(('a'..='z').cycle())
+                .all(|(is, be)| char::from(is) == be)
+    );
+    // Behind the last of them, and not before.
+    assert!(peer.has_seen_close_notify());
+}
+
+/// What lies in no record when the session breaks never will; the alert still goes out.
+#[test]
+fn a_session_that_breaks_in_the_middle_of_a_body_says_so_and_ends() {
+    let core = Core::new(
+        |_| (),
+        |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("x".repeat(1_000_000)),
+    );
+    let mut client = connect(&core, &any_endpoint());
+    let mut peer = Peer::any();
+    run(&mut client, &mut peer).unwrap();
+    client.send(peer.seal(GET));
+    peer.open(&client.take(100_000)).unwrap();
+    let mut broken = peer.seal("no request");
+    *broken.last_mut().unwrap() ^= 1;
+    client.send(&broken);
+    let mut records = Vec::new();
+    loop {
+        let came = client.take(usize::MAX);
+        if came.is_empty() {
+            break;
+        }
+        records.extend(came);
+    }
+    assert!(records.len() < 200_000, "{} bytes more came", records.len());
+    let error = peer.open(&records).unwrap_err();
+    assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
+    assert!(client.is_write_shut());
+}

@@ -27,6 +27,10 @@ pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>
 /// One read takes at most this much: it bounds what one client can have done in one turn.
 pub(super) const READ_SIZE: usize = 64 << 10;
 
+/// The same for a body, which asks for less work: each read has the kernel tell the client of new room, and the fewer these
+/// are the cheaper is an upload.
+const BODY_READ_SIZE: usize = 256 << 10;
+
 /// Finished exchanges, and places for what was left over, whose memory is kept for the next ones.
 const SPARE_EXCHANGES: usize = 64;
 
@@ -134,7 +138,7 @@ impl Engine {
             state: ExchangeState::new(limits, common, mailbox, upgraded),
             in_force: Arc::clone(&settings),
             settings,
-            input: Input::with_capacity(READ_SIZE),
+            input: Input::with_capacity(BODY_READ_SIZE),
             scan: Scan::default(),
             last_taken: Time::ZERO,
             records: Vec::new(),
@@ -271,7 +275,7 @@ impl Engine {
     pub(crate) fn after_panic(&mut self) {
         self.state.reply = Reply::Open;
         self.state.output = Output::default();
-        self.input = Input::with_capacity(READ_SIZE);
+        self.input = Input::with_capacity(BODY_READ_SIZE);
         self.scan = Scan::default();
     }
 

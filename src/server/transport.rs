@@ -40,7 +40,14 @@ impl Transport {
 
     pub(super) fn connection(&self, engine: &Engine, info: ConnectionInfo, endpoint: u16, place: Place) -> Connection {
         match &self.tls {
-            None => Connection::with_place(engine, info, endpoint, place),
+            None => {
+                let mut connection = Connection::with_place(engine, info, endpoint, place);
+                // Whoever looks at the bytes has to be shown them.
+                if self.outer.is_none() {
+                    connection.send_files();
+                }
+                connection
+            }
             Some(tls) => Connection::secured_with_place(engine, info, endpoint, place, tls, self.inner.clone()),
         }
     }

@@ -89,7 +89,7 @@ impl Stream {
             None => Self::Tcp(socket),
             Some(config) => Self::Tls(Box::new(StreamOwned::new(tls::client(config)?, socket))),
         };
-        stream.write_all(&request.batch)?;
+        stream.write_all(request.behind(0))?;
         Ok(stream)
     }
 

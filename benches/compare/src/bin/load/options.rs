@@ -35,6 +35,7 @@ pub enum Mode {
     Pipelined,
     Churn,
     Upload,
+    UploadChunked,
     Download,
     Echo,
     Idle,
@@ -68,11 +69,9 @@ pub enum Output {
     Json,
 }
 
-impl Options {
-    pub fn from_args() -> Result<Self, lexopt::Error> {
-        let mut mode = None;
-        let mut depth = None;
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             mode: Mode::KeepAlive,
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             path: None,
@@ -87,7 +86,15 @@ impl Options {
             fields: Fields::Benchmark,
             transport: Transport::Tcp,
             output: Output::Text,
-        };
+        }
+    }
+}
+
+impl Options {
+    pub fn from_args() -> Result<Self, lexopt::Error> {
+        let mut mode = None;
+        let mut depth = None;
+        let mut options = Self::default();
         let mut parser = Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
@@ -145,6 +152,7 @@ impl Mode {
             Self::Pipelined => "pipelined",
             Self::Churn => "churn",
             Self::Upload => "upload",
+            Self::UploadChunked => "upload-chunked",
             Self::Download => "download",
             Self::Echo => "echo",
             Self::Idle => "idle",
@@ -167,11 +175,12 @@ impl Mode {
         }
     }
 
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::KeepAlive,
         Self::Pipelined,
         Self::Churn,
         Self::Upload,
+        Self::UploadChunked,
         Self::Download,
         Self::Echo,
         Self::Idle,
@@ -213,6 +222,7 @@ modes:
   churn        a connection per request, read until its end
   download     GET /bytes/SIZE
   upload       POST /upload with SIZE bytes
+  upload-chunked  the same without saying how many, in chunks of 64 KiB
   echo         POST /echo with SIZE bytes, which must come back
   idle         one request on each connection, then memory while they stay open
   arena-baseline   GET /baseline11?a=13&b=42, the same as POST with a body, and with a chunked one, in turn
