@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use super::NEVER;
 use super::active::Active;
+use super::exchange::quietly;
 use super::parked::Parked;
 
 /// Makes a handler for each loop, and a new one where a handler panicked.
@@ -399,6 +400,13 @@ fn head_limits(limits: &Limits) -> HeadLimits {
         line: limits.max_request_line_size,
         fields_size: limits.max_request_headers_total_size,
         fields: limits.max_request_header_count,
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // What the user's code left in there may panic while it is dropped.
+        quietly(|| self.state.mailbox.close());
     }
 }
 
