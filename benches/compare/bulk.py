@@ -24,10 +24,12 @@ def is_of_files(row):
 
 
 def takes_part(server, row):
-    """nginx has no program behind it, and so nothing but files; hyper has no files."""
+    """nginx has no program behind it, and so nothing but files, which hyper and actix-web have not."""
+    if server in ("floor", "epoll", "may"):
+        return False
     if is_of_files(row):
-        return server not in ("floor", "epoll", "hyper")
-    return server not in ("floor", "epoll", "nginx")
+        return server not in ("hyper", "actix")
+    return server != "nginx" and not (server == "actix" and row.removeprefix("tls-") == "bulk-memory")
 
 
 def measure(bench, row, server):

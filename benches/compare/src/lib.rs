@@ -62,12 +62,22 @@ impl ServerOptions {
         socket.bind(&self.address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);
+        self.announce(listener.local_addr()?);
+        Ok(listener)
+    }
+
+    /// An address for a server that takes no listening socket, but binds by itself: port 0 becomes one that is free.
+    pub fn address_to_bind(&self) -> io::Result<SocketAddr> {
+        TcpListener::bind(self.address)?.local_addr()
+    }
+
+    /// Prints the line that a driver waits for.
+    pub fn announce(&self, address: SocketAddr) {
         let scheme = match self.scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",
         };
-        println!("Now listening on: {scheme}://{}", listener.local_addr()?);
-        Ok(listener)
+        println!("Now listening on: {scheme}://{address}");
     }
 }
 

@@ -65,10 +65,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallib
             Ok(length) => with_body(BINARY, Either::Right(Either::Right(Repeated { left: length }))),
             Err(_) => not_found(),
         },
-        (&Method::GET, path) if path.starts_with("/memory/") => match path["/memory/".len()..].parse().ok().and_then(memory) {
-            Some(bytes) => whole(BINARY, bytes),
-            None => not_found(),
-        },
+        (&Method::GET, path) if path.starts_with("/memory/") => {
+            match path["/memory/".len()..].parse().ok().and_then(memory) {
+                Some(bytes) => whole(BINARY, bytes),
+                None => not_found(),
+            }
+        }
         _ => not_found(),
     })
 }

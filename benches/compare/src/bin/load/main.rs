@@ -3,6 +3,7 @@
 //! when that no longer holds.
 
 mod answer;
+mod check;
 mod connection;
 mod engine;
 mod histogram;
@@ -11,6 +12,7 @@ mod options;
 mod process;
 mod report;
 mod request;
+mod stream;
 mod tls;
 
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     };
     let report = match options.mode {
         Mode::Idle => idle::run(&options),
+        Mode::Check => check::run(&options),
         _ => engine::run(&options),
     };
     match report {

@@ -20,6 +20,8 @@ pub struct Options {
     pub rate: Option<f64>,
     /// Bytes of a request's or an answer's body, for the modes that have one.
     pub size: usize,
+    /// Connections beside those, which have one answer and then do nothing.
+    pub idle: usize,
     /// How long idle connections stay open before memory is read.
     pub hold: Duration,
     /// The server's process, for its time on the processor and its memory.
@@ -39,6 +41,7 @@ pub enum Mode {
     Download,
     Echo,
     Idle,
+    Check,
     ArenaBaseline,
     ArenaPipelined,
     ArenaLimited,
@@ -81,6 +84,7 @@ impl Default for Options {
             warm_up: Duration::ZERO,
             rate: None,
             size: 1 << 20,
+            idle: 0,
             hold: Duration::from_secs(1),
             pid: None,
             fields: Fields::Benchmark,
@@ -108,6 +112,7 @@ impl Options {
                 Arg::Long("warm-up") => options.warm_up = seconds(&parser.value()?.string()?)?,
                 Arg::Long("rate") => options.rate = Some(parser.value()?.parse()?),
                 Arg::Long("size") => options.size = parser.value()?.parse()?,
+                Arg::Long("idle") => options.idle = parser.value()?.parse()?,
                 Arg::Long("hold") => options.hold = seconds(&parser.value()?.string()?)?,
                 Arg::Long("pid") => options.pid = Some(parser.value()?.parse()?),
                 Arg::Long("fields") => options.fields = Fields::from_name(&parser.value()?.string()?)?,
@@ -125,6 +130,9 @@ impl Options {
         options.depth = depth.unwrap_or(if options.mode.is_pipelined() { 16 } else { 1 });
         if !options.mode.is_pipelined() && options.depth != 1 {
             return Err("--depth belongs to the modes pipelined and arena-pipelined".into());
+        }
+        if options.idle > 0 && options.mode != Mode::KeepAlive {
+            return Err("--idle belongs to the mode keep-alive".into());
         }
         if let Some(rate) = options.rate {
             if options.mode != Mode::KeepAlive || !matches!(options.length, Length::Seconds(_)) {
@@ -156,6 +164,7 @@ impl Mode {
             Self::Download => "download",
             Self::Echo => "echo",
             Self::Idle => "idle",
+            Self::Check => "check",
             Self::ArenaBaseline => "arena-baseline",
             Self::ArenaPipelined => "arena-pipelined",
             Self::ArenaLimited => "arena-limited",
@@ -175,7 +184,7 @@ impl Mode {
         }
     }
 
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::KeepAlive,
         Self::Pipelined,
         Self::Churn,
@@ -184,6 +193,7 @@ impl Mode {
         Self::Download,
         Self::Echo,
         Self::Idle,
+        Self::Check,
         Self::ArenaBaseline,
         Self::ArenaPipelined,
         Self::ArenaLimited,
@@ -225,6 +235,7 @@ modes:
   upload-chunked  the same without saying how many, in chunks of 64 KiB
   echo         POST /echo with SIZE bytes, which must come back
   idle         one request on each connection, then memory while they stay open
+  check        whether GET /plaintext is answered with the fields and the body that are measured
   arena-baseline   GET /baseline11?a=13&b=42, the same as POST with a body, and with a chunked one, in turn
   arena-pipelined  GET /pipeline, --depth requests in flight on each connection (16)
   arena-limited    as arena-baseline, and the client ends each connection after ten requests
@@ -238,6 +249,8 @@ options:
   --rate R              keep-alive: R requests a second instead of as many as possible, latency
                         counted from when a request was due, whether or not it could be sent
   --size BYTES          (1048576)
+  --idle N              keep-alive: so many connections besides, which have one answer each and do
+                        nothing more (0)
   --hold S              idle: how long before memory is read (1)
   --pid PID             the server's process
   --fields NAME         of the request: host (that one alone), benchmark (three, as the TechEmpower

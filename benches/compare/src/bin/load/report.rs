@@ -54,11 +54,24 @@ impl Report {
         }
     }
 
+    /// Of connections that nothing else tells of.
+    pub fn with_failures(mut self, failed: u64, troubles: Vec<String>) -> Self {
+        self.failed += failed;
+        self.troubles.extend(troubles);
+        self
+    }
+
     pub fn with_memory(self, memory: Memory) -> Self {
         Self {
             memory: Some(memory),
             ..self
         }
+    }
+
+    /// p50, p99 and p99.9, in nanoseconds.
+    #[cfg(test)]
+    pub fn latencies(&self) -> Option<[u64; 3]> {
+        self.load.as_ref().map(|load| load.latencies)
     }
 
     pub fn has_errors(&self) -> bool {
