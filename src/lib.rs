@@ -323,6 +323,10 @@
 #[cfg(all(feature = "tls", not(any(feature = "aws-lc-rs", feature = "ring"))))]
 compile_error!("the feature `tls` needs cryptography: switch on `aws-lc-rs` (the default) or `ring` as well");
 
+// What tests of the crate share with those beside it names the crate as those do.
+#[cfg(all(test, feature = "tls"))]
+extern crate self as stannel;
+
 mod buffer;
 #[cfg(feature = "tls")]
 pub mod certificate;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where other threads leave letters for one loop.
 pub(crate) struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
+    /// `None` once nobody takes them any more.
+    letters: Mutex<Option<Vec<Letter>>>,
     /// Wakes the loop; called only for the first letter that it has not seen yet.
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -26,16 +27,19 @@ pub(crate) enum Content {
 impl Mailbox {
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
-            letters: Mutex::default(),
+            letters: Mutex::new(Some(Vec::new())),
             wake: Box::new(wake),
         }
     }
 
     pub(crate) fn post(&self, key: usize, id: ExchangeId, content: Content) {
-        let is_first = {
-            let mut letters = self.letters();
-            letters.push(Letter { key, id, content });
-            letters.len() == 1
+        let letter = Letter { key, id, content };
+        let is_first = match &mut *self.letters() {
+            Some(letters) => {
+                letters.push(letter);
+                letters.len() == 1
+            }
+            None => return,
         };
         if is_first {
             (self.wake)();
@@ -45,10 +49,19 @@ impl Mailbox {
     /// Moves all letters into `into`, which must be empty; its memory becomes the mailbox's.
     pub(crate) fn take(&self, into: &mut Vec<Letter>) {
         debug_assert!(into.is_empty());
-        std::mem::swap(&mut *self.letters(), into);
+        if let Some(letters) = &mut *self.letters() {
+            std::mem::swap(letters, into);
+        }
     }
 
-    fn letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+    /// The loop has ended: what is left and what still comes is thrown away. A letter may hold on to its mailbox, so what
+    /// lay in there would keep both for ever.
+    pub(crate) fn close(&self) {
+        let left = self.letters().take();
+        drop(left);
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Option<Vec<Letter>>> {
         // A push cannot leave the list broken, whoever panicked.
         self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use stannel::{BodyLength, CloseReason, Disconnected, Exchange, Outcome, ReaderSource, Request, Responder, StatusCode};
+use stannel::{
+    BodyLength, BodySource, BodyWriter, CloseReason, Disconnected, Exchange, Outcome, Progress, ReaderSource, Request,
+    Responder, StatusCode, Waker,
+};
 
 use support::{Core, End, GET, bodies, ok, post, status};
 
@@ -52,6 +55,43 @@ fn another_thread_answers() {
     assert_eq!((status(&answer), bodies(&answer)), (201, vec!["done"]));
     assert!(answer.contains("\r\nx-from: afar\r\n") && answer.contains("\r\nDate: "));
     assert_eq!(bodies(&client.ask(GET)), ["ok"]);
+}
+
+/// Has nothing to say; its count tells when it is dropped.
+#[expect(dead_code, reason = "it holds on to them")]
+struct Silent(Waker, Arc<()>);
+
+impl BodySource for Silent {
+    fn fill(&mut self, _: &mut BodyWriter<'_>) -> Progress {
+        Progress::Wait
+    }
+}
+
+#[test]
+fn what_nobody_takes_any_more_goes_with_the_loop() {
+    let (responders, wakers) = (Responders::default(), Arc::new(Mutex::new(Vec::new())));
+    let (late, wake) = (Arc::clone(&responders), Arc::clone(&wakers));
+    let core = Core::new(
+        |_| {},
+        move |_: &Request<'_>, mut exchange: Exchange<'_>| {
+            wake.lock().unwrap().push(exchange.waker());
+            exchange.defer(|responder| late.lock().unwrap().push(responder))
+        },
+    );
+    let mut clients = [core.client(), core.client()];
+    clients.iter_mut().for_each(|client| client.send(LATE));
+    let here = Arc::new(());
+    let answer = |responder: Responder| {
+        let source = Silent(wakers.lock().unwrap().remove(0), Arc::clone(&here));
+        let _ = responder.respond(StatusCode::OK).stream(BodyLength::Unknown, source);
+    };
+    answer(next(&responders));
+    assert_eq!(Arc::strong_count(&here), 2, "the letter waits for the loop");
+    let late = next(&responders);
+    drop((clients, core));
+    assert_eq!(Arc::strong_count(&here), 1);
+    answer(late);
+    assert_eq!(Arc::strong_count(&here), 1);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use client::{Client, PATIENCE, get, is_heavy, wait_until};
 use local::{Local, options};
 use process::{ANY_PORT, Process, serve_if_asked};
 use site::Site;
+use socket2::SockRef;
 use stannel::{
     BodyLength, BodySource, BodyWriter, CloseReason, ConnectionInfo, Disconnected, Exchange, Observer, Progress,
     Request, Responder, Server, StatusCode,
@@ -299,6 +300,37 @@ fn clients_that_reset_leave_nothing_behind() {
     });
     assert_eq!(server.handle.metrics().total().upgraded_connections, 0);
     drop(normal);
+    server.stop();
+}
+
+/// A read ends before an urgent byte, however much lies behind it, and nothing announces that a second time.
+#[test]
+fn what_comes_behind_an_urgent_byte_is_read_at_once() {
+    let (begin, has_begun) = channel();
+    let (go_on, goes_on) = channel::<()>();
+    let goes_on = Arc::new(Mutex::new(goes_on));
+    let server = Local::run(Server::new(options(1), move || {
+        let (begin, goes_on) = (begin.clone(), Arc::clone(&goes_on));
+        move |request: &Request<'_>, exchange: Exchange<'_>| {
+            if request.path() == "/busy" {
+                begin.send(()).unwrap();
+                goes_on.lock().unwrap().recv().unwrap();
+            }
+            exchange.respond(StatusCode::OK).send("hello")
+        }
+    }));
+    let mut client = Client::connect(server.address());
+    assert_eq!(client.get("/").text(), "hello");
+    let mut other = Client::connect(server.address());
+    other.send(get("/busy"));
+    has_begun.recv().unwrap();
+    // The loop is elsewhere: to the poll all of this is one event.
+    client.send("GET / HT");
+    SockRef::from(client.stream()).send_out_of_band(b"!").unwrap();
+    client.send("TP/1.1\r\nHost: h\r\n\r\n");
+    go_on.send(()).unwrap();
+    assert_eq!(client.response().text(), "hello");
+    assert_eq!(other.response().text(), "hello");
     server.stop();
 }
 

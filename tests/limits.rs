@@ -1,8 +1,8 @@
 //! Every limit from both sides: what is just under it passes, what is just over it is refused as the specification says.
 //!
-//! Limits on what is sent are tried over sockets: TCP, TLS and Unix. Limits on time are tried in connections without
-//! sockets, plain and inside TLS, with a clock that only the test moves. Rules that go beyond the two sides have tests of
-//! their own; docs/reliability.md names them for each limit.
+//! What only the core decides is tried in connections without sockets, plain and inside TLS, with a clock that only the
+//! test moves; what the shell has a part in, over sockets: TCP, TLS and Unix. Rules that go beyond the two sides have tests
+//! of their own; docs/reliability.md names them for each limit.
 #![forbid(unsafe_code)]
 
 #[path = "support/core.rs"]
@@ -13,7 +13,15 @@ mod site;
 #[path = "support/tls.rs"]
 mod tls;
 
+#[path = "limits/buffers.rs"]
+mod buffers;
+#[path = "limits/endings.rs"]
+mod endings;
+#[path = "limits/served.rs"]
+mod served;
 #[path = "limits/sizes.rs"]
 mod sizes;
+#[path = "limits/talk.rs"]
+mod talk;
 #[path = "limits/times.rs"]
 mod times;

@@ -5,7 +5,7 @@ mod core;
 #[path = "support/tls.rs"]
 mod tls;
 
-use core::{Client, Core, GET, echo, ok, status};
+use core::{Client, Core, End, GET, echo, ok, status};
 use rustls::{AlertDescription, Error};
 use stannel::connection::Connection;
 use stannel::tls::TlsEndpoint;
@@ -75,6 +75,7 @@ fn a_request_is_answered_inside_tls_and_knows_it() {
         client.send(&sealed);
         assert_eq!(status(&run(&mut client, &mut peer).unwrap()), 200);
         assert!(peer.has_seen_close_notify());
+        client.finish();
         assert_eq!(client.reason(), Some(CloseReason::Finished));
     }
 }
@@ -269,6 +270,31 @@ fn the_peers_close_notify_is_the_end_of_its_requests() {
     assert_eq!(client.reason(), Some(CloseReason::ClientClosed));
 }
 
+/// RFC 9112 §9.6: a plain close would meet the close_notify that this client is sending with a reset, and what it has not
+/// read of the answer would be lost.
+#[test]
+fn rfc9112_9_6_a_close_notify_on_its_way_costs_no_answer() {
+    let big = |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send(vec![b'y'; 300_000]);
+    for request in [
+        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\n\r\n",
+    ] {
+        let core = Core::new(|_| (), big);
+        let mut client = connect(&core, &any_endpoint());
+        let mut peer = Peer::any();
+        run(&mut client, &mut peer).unwrap();
+        let sealed = peer.seal(request);
+        client.send(&sealed);
+        assert!(run(&mut client, &mut peer).unwrap().ends_with('y'));
+        assert!(peer.has_seen_close_notify() && client.is_open() && client.is_write_shut());
+        peer.tls.send_close_notify();
+        client.send(peer.records());
+        client.finish();
+        assert_eq!(client.end().map(|(end, _)| end), Some(End::Closed));
+        assert_eq!(client.reason(), Some(CloseReason::Finished));
+    }
+}
+
 #[test]
 fn a_record_that_was_tampered_with_ends_it_with_an_alert() {
     let core = Core::new(|_| (), ok);
@@ -312,4 +338,69 @@ fn a_stop_ends_handshakes_and_idle_connections() {
     for client in [&idle, &handshaking] {
         assert_eq!(client.reason(), Some(CloseReason::ServerStopped));
     }
+}
+
+/// A large body lies there once, as what the program gave, and never a second time as records.
+#[test]
+fn records_are_made_as_they_are_sent() {
+    const LENGTH: usize = 2_000_000;
+    let body: String = ('a'..='z').cycle().take(LENGTH).collect();
+    let core = Core::new(
+        |_| (),
+        move |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send(body.clone()),
+    );
+    let mut client = connect(&core, &any_endpoint());
+    let mut peer = Peer::any();
+    run(&mut client, &mut peer).unwrap();
+    client.send(peer.seal("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    let mut plain = Vec::new();
+    while client.is_open() {
+        assert!(client.memory() < LENGTH + (100 << 10), "{} bytes", client.memory());
+        // No more than a record and a half at once, so that nothing fits.
+        let came = client.take(25_000);
+        if came.is_empty() {
+            break;
+        }
+        plain.extend(peer.open(&came).unwrap());
+    }
+    let plain = String::from_utf8(plain).unwrap();
+    let (_, body) = plain.split_once("\r\n\r\n").unwrap();
+    assert!(
+        body.len() == LENGTH
+            && body
+                .bytes()
+                .zip(('a'..='z').cycle())
+                .all(|(is, be)| char::from(is) == be)
+    );
+    // Behind the last of them, and not before.
+    assert!(peer.has_seen_close_notify());
+}
+
+/// What lies in no record when the session breaks never will; the alert still goes out.
+#[test]
+fn a_session_that_breaks_in_the_middle_of_a_body_says_so_and_ends() {
+    let core = Core::new(
+        |_| (),
+        |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("x".repeat(1_000_000)),
+    );
+    let mut client = connect(&core, &any_endpoint());
+    let mut peer = Peer::any();
+    run(&mut client, &mut peer).unwrap();
+    client.send(peer.seal(GET));
+    peer.open(&client.take(100_000)).unwrap();
+    let mut broken = peer.seal("no request");
+    *broken.last_mut().unwrap() ^= 1;
+    client.send(&broken);
+    let mut records = Vec::new();
+    loop {
+        let came = client.take(usize::MAX);
+        if came.is_empty() {
+            break;
+        }
+        records.extend(came);
+    }
+    assert!(records.len() < 200_000, "{} bytes more came", records.len());
+    let error = peer.open(&records).unwrap_err();
+    assert_eq!(error, Error::AlertReceived(AlertDescription::BadRecordMac));
+    assert!(client.is_write_shut());
 }

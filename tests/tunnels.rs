@@ -264,7 +264,7 @@ fn an_upgrade_that_is_not_handled_is_refused_for_the_handler() {
     assert_eq!(status(&client.ask(UPGRADE)), 503);
     let plain = client.ask(GET);
     assert_eq!(status(&plain), 426);
-    assert!(plain.contains("\r\nUpgrade: script\r\n"));
+    assert!(plain.contains("\r\nUpgrade: script\r\n") && plain.contains("\r\nConnection: Upgrade\r\n"));
     assert!(client.is_open());
 }
 
@@ -281,5 +281,16 @@ fn an_offer_that_does_not_count_leaves_an_ordinary_request() {
         let mut client = core.client();
         assert_eq!(bodies(&client.ask(request)), ["plain"], "{request:?}");
         assert_eq!(status(&client.ask(UPGRADE)), 101, "{request:?}");
+    }
+}
+
+/// RFC 9110 §10.1.1: a request without content expects nothing, so that no 100 comes before its 101 (§7.8).
+#[test]
+fn an_expectation_without_content_puts_no_100_before_the_101() {
+    let script = Script::default();
+    let core = Core::new(|_| {}, handler(&script));
+    for framing in ["", "Content-Length: 0\r\n"] {
+        let request = UPGRADE.replace("Host: h\r\n", &format!("Host: h\r\nExpect: 100-continue\r\n{framing}"));
+        assert_eq!(status(&core.client().ask(&request)), 101, "{request:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 import statistics
 
+import bulk
 import scale
 import tail
 
@@ -70,10 +71,7 @@ def of(bench):
     line(f"resident bytes per idle TLS connection ({options.idle_connections:,})", "tls-idle", 0)
     scale.print_lines(line, options)
     table.section("Bodies")
-    for figure in ("download", "upload"):
-        line(f"1 MiB {figure}, 8 connections: MiB/s", f"{figure}, requests_per_second", 0)
-        line(f"1 MiB {figure}: server CPU, µs per MiB", f"{figure}, server_cpu_us_per_request", 1)
-        ratio(f"1 MiB {figure}: server CPU × hyper", f"{figure}, server_cpu_us_per_request", "hyper", "low")
+    bulk.print_lines(line, ratio)
     line("4 KiB echo, 64 connections: requests/s", "echo, requests_per_second", 0)
     line("4 KiB echo: server CPU, µs per request", "echo, server_cpu_us_per_request", 2)
     ratio("4 KiB echo: server CPU × hyper", "echo, server_cpu_us_per_request", "hyper", "low")

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use super::NEVER;
 use super::active::Active;
+use super::exchange::quietly;
 use super::parked::Parked;
 
 /// Makes a handler for each loop, and a new one where a handler panicked.
@@ -26,6 +27,10 @@ pub(crate) type HandlerFactory = Arc<dyn Fn() -> Box<dyn Handler> + Send + Sync>
 
 /// One read takes at most this much: it bounds what one client can have done in one turn.
 pub(super) const READ_SIZE: usize = 64 << 10;
+
+/// The same for a body, which asks for less work: each read has the kernel tell the client of new room, and the fewer these
+/// are the cheaper is an upload.
+const BODY_READ_SIZE: usize = 256 << 10;
 
 /// Finished exchanges, and places for what was left over, whose memory is kept for the next ones.
 const SPARE_EXCHANGES: usize = 64;
@@ -134,7 +139,7 @@ impl Engine {
             state: ExchangeState::new(limits, common, mailbox, upgraded),
             in_force: Arc::clone(&settings),
             settings,
-            input: Input::with_capacity(READ_SIZE),
+            input: Input::with_capacity(BODY_READ_SIZE),
             scan: Scan::default(),
             last_taken: Time::ZERO,
             records: Vec::new(),
@@ -271,7 +276,7 @@ impl Engine {
     pub(crate) fn after_panic(&mut self) {
         self.state.reply = Reply::Open;
         self.state.output = Output::default();
-        self.input = Input::with_capacity(READ_SIZE);
+        self.input = Input::with_capacity(BODY_READ_SIZE);
         self.scan = Scan::default();
     }
 
@@ -395,6 +400,13 @@ fn head_limits(limits: &Limits) -> HeadLimits {
         line: limits.max_request_line_size,
         fields_size: limits.max_request_headers_total_size,
         fields: limits.max_request_header_count,
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // What the user's code left in there may panic while it is dropped.
+        quietly(|| self.state.mailbox.close());
     }
 }
 

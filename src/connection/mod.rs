@@ -69,6 +69,7 @@ mod parked;
 mod request_body;
 mod response;
 mod secured;
+mod sent_files;
 mod timers;
 mod tunnel;
 mod turn;
@@ -79,7 +80,7 @@ pub use turn::Turn;
 
 use crate::endpoint::MinDataRate;
 use crate::event::CloseReason;
-use crate::handler::{ConnectionId, ConnectionInfo};
+use crate::handler::{ConnectionId, ConnectionInfo, Files};
 use crate::places::Place;
 use crate::timer::Time;
 use crate::tls::Session;
@@ -116,6 +117,8 @@ pub struct Connection {
     number: u32,
     endpoint: u16,
     empty_lines: u8,
+    /// Whether pieces of files may lie in its output.
+    files: Files,
     /// Whether the first byte of a request has come.
     head_started: bool,
     /// Whether the peer has sent its end.
@@ -202,6 +205,7 @@ impl Connection {
             number: 0,
             endpoint,
             empty_lines: 0,
+            files: Files::Read,
             head_started: false,
             ended: false,
             is_retired: false,

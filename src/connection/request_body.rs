@@ -4,7 +4,7 @@ use super::active::{Active, Consumer, PipeEnd, Response};
 use super::exchange::{Step, UNBOUNDED_TURN, quietly};
 use super::{Ending, NEVER, Phase, Turn};
 use crate::event::CloseReason;
-use crate::handler::{Body, BodyEnd, BodyWriter, Exchange, ExchangeState, Flow, Outcome, Reply, Trailers};
+use crate::handler::{Body, BodyEnd, BodyWriter, Exchange, ExchangeState, Files, Flow, Outcome, Reply, Trailers};
 use crate::http1::Rejection;
 use crate::http1::chunked::Piece;
 use crate::timer::Time;
@@ -221,7 +221,7 @@ fn give(
             };
             let room = state.limits.max_response_buffer_size.unwrap_or(UNBOUNDED_TURN);
             let room = room.saturating_sub(state.output.len()).max(1);
-            let writer = &mut BodyWriter::new(&mut state.output, write, room);
+            let writer = &mut BodyWriter::new(&mut state.output, write, room, Files::Read);
             let flow = catch_unwind(AssertUnwindSafe(|| pipe.data(data, writer)));
             if write.exceeded {
                 Given::Exceeded

@@ -4,7 +4,7 @@ use super::active::{Active, Consumer, PipeEnd, Response};
 use super::exchange::Step;
 use super::{Ending, Turn};
 use crate::event::CloseReason;
-use crate::handler::{BodyEnd, BodyWriter, OutputFraming, Progress, Reply, Trailers, WriteState};
+use crate::handler::{BodyEnd, BodyWriter, Files, OutputFraming, Progress, Reply, Trailers, WriteState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl Turn<'_> {
@@ -88,7 +88,7 @@ impl Turn<'_> {
         let output = &mut self.engine.state.output;
         let (progress, write) = match &mut active.response {
             Response::Stream { source, write, .. } => {
-                let writer = &mut BodyWriter::new(output, write, room);
+                let writer = &mut BodyWriter::new(output, write, room, self.connection.files);
                 (catch_unwind(AssertUnwindSafe(|| source.fill(writer))), write)
             }
             Response::Pipe { pipe, write, end, .. } => {
@@ -99,7 +99,7 @@ impl Turn<'_> {
                         lines: if is_complete { lines } else { &[] },
                     },
                 };
-                let writer = &mut BodyWriter::new(output, write, room);
+                let writer = &mut BodyWriter::new(output, write, room, Files::Read);
                 (catch_unwind(AssertUnwindSafe(|| pipe.end(end, writer))), write)
             }
             Response::Awaited | Response::Complete => return Step::Blocked,

@@ -14,9 +14,6 @@ use crate::places::Place;
 use crate::tls::{Failure, Session, TlsEndpoint};
 use std::sync::Arc;
 
-/// A spare buffer for plaintext that grew beyond this is given back to the allocator.
-const KEEP_SCRATCH: usize = 256 << 10;
-
 impl Connection {
     /// The same as [`new`](Self::new) on an endpoint that speaks TLS: it begins with a handshake.
     ///
@@ -153,6 +150,8 @@ impl Turn<'_> {
             "1 connection {} broken: {failure}",
             ConnectionId(self.connection.info.id)
         );
+        // What lies in no record yet will never lie in one.
+        self.engine.state.output.drop_plain();
         // An alert, and answers that were given before, must not be lost to what the peer is still sending.
         let ending = if self.has_output() {
             Ending::Linger
@@ -181,8 +180,7 @@ impl Turn<'_> {
     /// Ends it without a word.
     fn end_handshake(&mut self) {
         // Half a handshake is of no use to anybody.
-        let output = &mut self.engine.state.output;
-        output.advance(output.len());
+        self.engine.state.output.clear();
         self.end_now(CloseReason::HandshakeFailed, Ending::Plain);
     }
 
@@ -197,39 +195,27 @@ impl Turn<'_> {
         self.end_handshake();
     }
 
-    /// Puts records in the place of the plaintext that was written since the last time.
+    /// Puts plaintext into records, as much as is sent next; behind the last of it goes that nothing more comes (RFC 8446
+    /// §6.1), if the connection ends, so that the peer knows the end from a cut.
     pub(super) fn seal_output(&mut self) {
         let Some(session) = &mut self.connection.session else {
             return;
         };
-        let engine = &mut *self.engine;
-        let (output, room) = (&mut engine.state.output, &mut engine.records);
-        let sealed = session.seal(output, room, &mut engine.scratch, &self.connection.info);
-        if engine.scratch.capacity() > KEEP_SCRATCH {
-            engine.scratch = Vec::new();
-        }
-        // What lies in a record cannot be taken back.
-        self.engine.state.current.head_start = None;
-        if let Phase::Exchange(active) = &mut self.connection.phase {
-            active.current.head_start = None;
-        }
-        if let Err(failure) = sealed {
+        let output = &mut self.engine.state.output;
+        if let Err(failure) = session.seal(output, &self.connection.info) {
             log::debug!(
                 target: "stannel::https",
                 "1 connection {} broken: {failure}",
                 ConnectionId(self.connection.info.id)
             );
             // Plaintext must not go out, nor be tried again.
-            let output = &mut self.engine.state.output;
-            output.advance(output.len());
-            self.end_now(CloseReason::Reset, Ending::Abort);
+            output.clear();
+            return self.end_now(CloseReason::Reset, Ending::Abort);
         }
-    }
-
-    /// Tells the peer that nothing more comes (RFC 8446 §6.1), so that it knows the end from a cut.
-    pub(super) fn close_session(&mut self) {
-        if let Some(session) = &mut self.connection.session {
-            session.close(&mut self.engine.state.output, &mut self.engine.records);
+        if output.has_plain() {
+            self.connection.has_more = true;
+        } else if matches!(self.connection.phase, Phase::Closing(Ending::Plain | Ending::Linger)) {
+            session.close(output);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A connection at work: what it is told, what it wants, and the steps that lie between.
 
+use super::engine::READ_SIZE;
 use super::exchange::quietly;
 use super::{Connection, Ending, Engine, Fate, NEVER, Phase, parked, timers};
 use crate::event::CloseReason;
@@ -26,7 +27,7 @@ impl Turn<'_> {
     // ---- what happened
 
     /// Where the next input goes, never empty while [`wants_read`](Self::wants_read); read into it, then call
-    /// [`on_read`](Self::on_read). One read takes 64 KiB at most unless what is pending made the buffer grow.
+    /// [`on_read`](Self::on_read). One read takes 64 KiB at most, and 256 KiB of a body.
     #[inline]
     pub fn read_buffer(&mut self) -> &mut [u8] {
         if self.connection.session.is_some() {
@@ -37,7 +38,10 @@ impl Turn<'_> {
         if pending > 0 {
             input.reserve(pending.max(1024));
         }
-        let spare = input.spare();
+        let mut spare = input.spare();
+        if spare.len() > READ_SIZE && !matches!(self.connection.phase, Phase::Exchange(_)) {
+            spare = &mut spare[..READ_SIZE];
+        }
         // The limit holds to within one small read.
         match self.engine.state.limits.max_request_buffer_size {
             Some(limit) if limit < pending + spare.len() => {
@@ -81,7 +85,11 @@ impl Turn<'_> {
     #[inline]
     pub fn on_written(&mut self, count: usize) {
         if count > 0 {
-            self.engine.state.output.advance(count);
+            if self.connection.session.is_some() {
+                self.engine.state.output.advance_sealed(count);
+            } else {
+                self.engine.state.output.advance(count);
+            }
             self.engine.state.counted = self.engine.state.output.len();
             self.engine.last_taken = self.engine.served();
             if self.engine.state.output.is_empty() && matches!(self.connection.phase, Phase::Head) {
@@ -194,11 +202,24 @@ impl Turn<'_> {
         !self.engine.state.output.is_empty()
     }
 
-    /// The output, if it lies in one piece.
+    /// The output, if it lies in one piece; where TLS is spoken, what of it lies in records.
     #[inline]
     #[must_use]
     pub fn output(&self) -> Option<&[u8]> {
+        if self.connection.session.is_some() {
+            return Some(self.engine.state.output.sealed());
+        }
         self.engine.state.output.single()
+    }
+
+    /// Whether more will follow at once what can be sent now.
+    #[inline]
+    pub(crate) fn more_follows(&self) -> bool {
+        // Between requests it may only be room that is waited for, and nothing that needs it.
+        self.connection.has_more
+            && (!matches!(self.connection.phase, Phase::Head)
+                || !self.engine.input.is_empty()
+                || self.engine.state.output.has_plain_behind_records())
     }
 
     /// What is known of the connection.
@@ -209,11 +230,25 @@ impl Turn<'_> {
 
     /// The output in pieces, from its beginning, as far as `slices` reach; returns how many were filled.
     pub fn output_slices<'s>(&'s self, slices: &mut [IoSlice<'s>]) -> usize {
+        if self.connection.session.is_some() {
+            let sealed = self.engine.state.output.sealed();
+            return match slices.first_mut() {
+                Some(slice) if !sealed.is_empty() => {
+                    *slice = IoSlice::new(sealed);
+                    1
+                }
+                _ => 0,
+            };
+        }
         self.engine.state.output.slices(slices)
     }
 
-    /// Appends a copy of the output to `target`.
+    /// Appends a copy of the output to `target`; where TLS is spoken, of what lies in records.
     pub fn copy_output(&self, target: &mut Vec<u8>) {
+        if self.connection.session.is_some() {
+            target.extend_from_slice(self.engine.state.output.sealed());
+            return;
+        }
         self.engine.state.output.copy_to(target);
     }
 
@@ -222,7 +257,16 @@ impl Turn<'_> {
     #[inline]
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.connection.has_more && !self.output_is_full()
+        self.connection.has_more && self.may_go_on()
+    }
+
+    /// Whether what it stopped for is there.
+    fn may_go_on(&self) -> bool {
+        let output = &self.engine.state.output;
+        if self.connection.session.is_some() && output.has_plain() {
+            return output.wants_seal();
+        }
+        !self.output_is_full()
     }
 
     /// What is to be done with the socket now.
@@ -345,7 +389,9 @@ impl Turn<'_> {
         let current = &mut engine.state.current;
         if current.close || engine.is_draining {
             let facts = current.facts;
-            let client_is_done = connection.ended || (!facts.keeps_alive() && !facts.is_connect());
+            // Whoever said that this is its last request sends nothing behind it, but inside TLS its close_notify.
+            let has_said_all = !facts.keeps_alive() && !facts.is_connect() && connection.session.is_none();
+            let client_is_done = connection.ended || has_said_all;
             let reason = if current.close {
                 CloseReason::Finished
             } else {
@@ -398,9 +444,8 @@ impl Turn<'_> {
         self.connection.phase = Phase::Closing(ending);
         self.connection.timer = NEVER;
         if ending != Ending::Abort {
-            // It comes behind all that was written.
+            // That it ends comes behind all that was written.
             self.settle_output();
-            self.close_session();
         }
         self.ending_output();
         self.discard_input();

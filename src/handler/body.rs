@@ -2,11 +2,13 @@
 
 use super::exchange::{Exchange, Outcome};
 use super::fields::{FieldError, FieldName, FieldValue, FieldsSeen, write_field};
-use crate::buffer::Output;
+use crate::buffer::{FilePart, Output};
 use crate::http1::{Rejection, trailers};
 use bytes::Bytes;
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// How the length of a response body is made known (RFC 9112 §6); the default in doubt is [`Exact`](Self::Exact),
 /// because it lets the client see progress and costs nothing on the wire.
@@ -53,7 +55,7 @@ pub enum Progress {
 
 /// Takes a request body piece by piece, on the worker's event loop: no method may block.
 ///
-/// A piece is what is there: mostly one read of at most 64 KiB, behind a pause up to `max_request_buffer_size`. How the
+/// A piece is what is there: mostly one read of at most 256 KiB, behind a pause up to `max_request_buffer_size`. How the
 /// client cut its body into chunks or packets does not show. A sink that panics costs only its own exchange, which is
 /// answered with 500.
 ///
@@ -296,6 +298,16 @@ pub(crate) enum OutputFraming {
     UntilClose,
 }
 
+/// Whether whoever drives a connection can send pieces of files without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Files {
+    Read,
+    Sent,
+}
+
+/// One piece of a file that is sent and not read. It costs no memory, but counts as output; larger ones were no faster.
+const FILE_PIECE: u64 = 256 << 10;
+
 /// What is known of a response body while it is written.
 #[derive(Debug)]
 pub(crate) struct WriteState {
@@ -356,11 +368,17 @@ pub struct BodyWriter<'a> {
     output: &'a mut Output,
     state: &'a mut WriteState,
     room: usize,
+    files: Files,
 }
 
 impl<'a> BodyWriter<'a> {
-    pub(crate) fn new(output: &'a mut Output, state: &'a mut WriteState, room: usize) -> Self {
-        Self { output, state, room }
+    pub(crate) fn new(output: &'a mut Output, state: &'a mut WriteState, room: usize, files: Files) -> Self {
+        Self {
+            output,
+            state,
+            room,
+            files,
+        }
     }
 
     /// How many bytes should be written now, at least 1 at first: what `max_response_buffer_size` leaves (256 KiB where
@@ -388,6 +406,60 @@ impl<'a> BodyWriter<'a> {
         }
     }
 
+    /// Has the system send a piece of a file, at most `count` bytes from `offset` on, without anybody reading them
+    /// (sendfile); returns how many those are. 0: the bytes of this connection have to be read, because it speaks TLS or
+    /// somebody looks at them, or the body has no framing: then write them otherwise.
+    ///
+    /// A file that turns out to be shorter than that cuts the connection off. Where bytes lie that are not in memory yet,
+    /// the worker waits for the disk, as with reading.
+    ///
+    /// ```
+    /// use stannel::{BodySource, BodyWriter, Progress};
+    /// use std::fs::File;
+    /// use std::os::unix::fs::FileExt;
+    /// use std::sync::Arc;
+    ///
+    /// struct Film {
+    ///     file: Arc<File>,
+    ///     offset: u64,
+    ///     left: u64,
+    /// }
+    ///
+    /// impl BodySource for Film {
+    ///     fn fill(&mut self, writer: &mut BodyWriter<'_>) -> Progress {
+    ///         let mut count = writer.put_file(&self.file, self.offset, self.left);
+    ///         if count == 0 {
+    ///             let mut bytes = vec![0; writer.room().min(self.left as usize)];
+    ///             if self.file.read_exact_at(&mut bytes, self.offset).is_err() {
+    ///                 return Progress::Failed;
+    ///             }
+    ///             count = bytes.len() as u64;
+    ///             writer.put_bytes(bytes);
+    ///         }
+    ///         self.offset += count;
+    ///         self.left -= count;
+    ///         if self.left == 0 { Progress::Done } else { Progress::More }
+    ///     }
+    /// }
+    /// ```
+    pub fn put_file(&mut self, file: &Arc<File>, offset: u64, count: u64) -> u64 {
+        // Where the end of the connection is the end of the body, a file that became shorter would go unnoticed.
+        if self.files == Files::Read || self.state.framing == OutputFraming::UntilClose {
+            return 0;
+        }
+        let count = count.min(FILE_PIECE);
+        let Ok(left) = usize::try_from(count) else { return 0 };
+        if self.begin(left) {
+            self.output.put_file(FilePart {
+                file: Arc::clone(file),
+                offset,
+                left,
+            });
+            self.end();
+        }
+        count
+    }
+
     /// Writes what one read gives, at most [`room`](Self::room) bytes and never beyond the promised length; returns
     /// how many, 0 at the end of the reader.
     ///
@@ -407,8 +479,11 @@ impl<'a> BodyWriter<'a> {
         }
         let data = linear.len();
         linear.reserve(most + 2);
-        let result = reader.take(most as u64).read_to_end(linear);
-        let count = linear.len() - data;
+        // Zeros cost less than asking four times, which is how often `read_to_end` asks for as much.
+        linear.resize(data + most, 0);
+        let result = reader.read(&mut linear[data..]);
+        let count = result.as_ref().map_or(0, |&count| count.min(most));
+        linear.truncate(data + count);
         if count == 0 {
             linear.truncate(start);
         } else {
@@ -479,13 +554,13 @@ fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyWriter, OutputFraming, WriteState};
+    use super::{BodyWriter, Files, OutputFraming, WriteState};
     use crate::buffer::Output;
 
     fn written(framing: OutputFraming, write: impl FnOnce(&mut BodyWriter<'_>)) -> (String, bool) {
         let mut output = Output::default();
         let mut state = WriteState::new(framing);
-        write(&mut BodyWriter::new(&mut output, &mut state, 100));
+        write(&mut BodyWriter::new(&mut output, &mut state, 100, Files::Read));
         let is_whole = state.finish(&mut output);
         let mut bytes = Vec::new();
         output.copy_to(&mut bytes);

@@ -205,14 +205,18 @@ mod tests {
 
     #[test]
     fn what_would_split_a_response_is_refused_whole() {
-        let cases: [(&str, &str, Result<(), FieldError>); 8] = [
+        let cases: [(&str, &str, Result<(), FieldError>); 12] = [
             ("x-a", "b\tc", Ok(())),
             ("x-a", "", Ok(())),
             ("", "b", Err(FieldError::Name)),
             ("x a", "b", Err(FieldError::Name)),
             ("x-a", "b\r\nInjected: yes", Err(FieldError::Value)),
+            ("x-a", "b\r\n folded", Err(FieldError::Value)),
+            ("x-a", "b\rc", Err(FieldError::Value)),
+            ("x-a", "b\nc", Err(FieldError::Value)),
             ("x-a", "b\0", Err(FieldError::Value)),
             ("Content-Length", "5", Err(FieldError::Framing)),
+            ("transfer-encoding", "gzip", Err(FieldError::Framing)),
             ("connection", "keep-alive, Upgrade", Err(FieldError::Framing)),
         ];
         for (name, value, expected) in cases {

@@ -19,7 +19,7 @@ pub use request::{ConnectionInfo, Headers, Peer, Request};
 pub use response::{Payload, ResponseHead};
 pub use tunnel::{Tunnel, TunnelIo, Upgrade, UpgradeError};
 
-pub(crate) use body::{CollectThen, OutputFraming, WriteState};
+pub(crate) use body::{CollectThen, Files, OutputFraming, WriteState};
 pub(crate) use defer::{Bell, DeferredBody, DeferredResponse, ExchangeId};
 pub(crate) use request::{ConnectionId, Forwarded};
 pub(crate) use state::{Current, ExchangeState, Reply};

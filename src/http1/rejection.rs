@@ -134,6 +134,7 @@ mod tests {
         assert_eq!(Rejection::TooManyHeaders.to_string(), "too many field lines (431)");
         assert_eq!(Rejection::UnrecognizedHttpVersion.status(), 505);
         assert_eq!(Rejection::UnknownTransferCoding.status(), 501);
+        assert_eq!(Rejection::FinalTransferCodingNotChunked.status(), 400);
         assert_eq!(
             Rejection::RequestBodyTooLarge.error_type(),
             "max_request_body_size_exceeded"

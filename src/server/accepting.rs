@@ -120,6 +120,11 @@ impl Worker<'_> {
             return;
         }
         let connection = transport.connection(&self.engine, info, endpoint, place);
+        #[cfg(all(test, feature = "tls"))]
+        let socket = match &transport.lies {
+            Some(lies) => lies.teach(socket),
+            None => socket,
+        };
         let io = Io::new(socket, transport.outer);
         let key = self.entries.insert(Entry { connection, io });
         self.work_or_queue(key);

@@ -14,14 +14,20 @@ pub(super) struct Io {
     registered: Registered,
     /// Whether a read may bring something.
     pub(super) is_readable: bool,
-    /// Whether the peer's end is announced, so that a short read is not the last one.
-    pub(super) end_announced: bool,
+    /// Whether a short read is not the last one: the peer's end is announced, or an urgent byte was, before which a read
+    /// ends whatever lies behind it.
+    pub(super) more_announced: bool,
     /// Whether a write would block.
     pub(super) is_stuck: bool,
+    /// Whether the kernel may hold bytes back because more was to follow.
+    holds_back: bool,
     pub(super) is_queued: bool,
     /// What looks at its bytes.
     middleware: Option<Arc<Layers>>,
 }
+
+/// Bytes, the end, and that there is an urgent byte.
+const READS: Interest = Interest::READABLE.add(Interest::PRIORITY);
 
 /// What the poll tells of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +47,9 @@ impl Io {
             registered: Registered::No,
             // The request often came with the connection: reading first may spare the registration.
             is_readable: true,
-            end_announced: false,
+            more_announced: false,
             is_stuck: false,
+            holds_back: false,
             is_queued: false,
             middleware,
         }
@@ -55,9 +62,9 @@ impl Io {
         let room = buffer.len();
         match self.socket.read(buffer) {
             Ok(count) => {
-                // After a short read the kernel has nothing more, unless the end is still to come; asking again would
-                // cost a call for nothing.
-                if count == 0 || (count < room && !self.end_announced) {
+                // After a short read the kernel has nothing more, unless it has announced something; asking again would cost
+                // a call for nothing.
+                if count == 0 || (count < room && !self.more_announced) {
                     self.is_readable = false;
                 }
                 if let Some(layers) = &self.middleware {
@@ -83,45 +90,81 @@ impl Io {
     /// Writes what waits, as far as the kernel takes it.
     #[inline]
     pub(super) fn write(&mut self, turn: &mut Turn<'_>) {
+        match turn.output() {
+            Some(bytes) if !turn.more_follows() && !bytes.is_empty() => {
+                let (asked, result) = (bytes.len(), self.socket.write(bytes));
+                self.holds_back = false;
+                if self.written(turn, asked, result) && turn.has_output() {
+                    self.write_parts(turn);
+                }
+            }
+            _ => self.write_parts(turn),
+        }
+    }
+
+    /// The same for what does not lie in one piece, or is not all that comes.
+    #[inline(never)]
+    fn write_parts(&mut self, turn: &mut Turn<'_>) {
         loop {
-            let (asked, result) = match turn.output() {
-                Some(bytes) => (bytes.len(), self.socket.write(bytes)),
-                None => {
-                    let mut slices = [IoSlice::new(&[]); 64];
-                    let count = turn.output_slices(&mut slices);
-                    let slices = &slices[..count];
-                    (
-                        slices.iter().map(|slice| slice.len()).sum(),
-                        self.socket.write_vectored(slices),
-                    )
+            let mut holds_back = turn.more_follows();
+            let (asked, result) = if let Some(part) = turn.output_file() {
+                holds_back = false;
+                match self.socket.send_file(part) {
+                    Ok(0) => return turn.on_file_end(),
+                    Err(error) if is_refused(&error) => {
+                        turn.on_file_refused();
+                        continue;
+                    }
+                    // Fewer bytes mean a full socket or the end of the file: only asking again tells.
+                    Ok(count) => (count, Ok(count)),
+                    Err(error) => (part.left, Err(error)),
+                }
+            } else {
+                let mut slices = [IoSlice::new(&[]); 64];
+                let count = turn.output_slices(&mut slices);
+                let slices = &slices[..count];
+                let asked = slices.iter().map(|slice| slice.len()).sum();
+                if asked == 0 {
+                    // The rest lies in no record yet.
+                    return;
+                }
+                holds_back |= turn.has_file();
+                if holds_back {
+                    (asked, self.socket.write_part(slices))
+                } else {
+                    (asked, self.socket.write_vectored(slices))
                 }
             };
-            match result {
-                Ok(count) => {
-                    if let Some(layers) = &self.middleware {
-                        tell_sent(layers, turn, count);
-                    }
-                    turn.on_written(count);
-                    if count < asked {
-                        self.is_stuck = true;
-                        return;
-                    }
-                    if !turn.has_output() {
-                        return;
-                    }
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.is_stuck = true;
-                        return;
-                    }
-                    _ => {
-                        turn.on_disconnect(reason_for(&error));
-                        return;
-                    }
-                },
+            self.holds_back = holds_back;
+            if !self.written(turn, asked, result) || !turn.has_output() {
+                return;
             }
+        }
+    }
+
+    /// Tells what became of a write; whether the next one may be tried.
+    #[inline]
+    fn written(&mut self, turn: &mut Turn<'_>, asked: usize, result: io::Result<usize>) -> bool {
+        match result {
+            Ok(count) => {
+                if let Some(layers) = &self.middleware {
+                    tell_sent(layers, turn, count);
+                }
+                turn.on_written(count);
+                self.is_stuck |= count < asked;
+                count == asked
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => true,
+                io::ErrorKind::WouldBlock => {
+                    self.is_stuck = true;
+                    false
+                }
+                _ => {
+                    turn.on_disconnect(reason_for(&error));
+                    false
+                }
+            },
         }
     }
 
@@ -143,6 +186,11 @@ impl Io {
         wheel: &mut TimerWheel,
         key: usize,
     ) -> io::Result<()> {
+        if self.holds_back && !self.is_stuck && !turn.has_more() {
+            // What was to follow has not come.
+            self.holds_back = false;
+            self.socket.push();
+        }
         match turn.deadline() {
             Some(deadline) => wheel.arm(key, deadline),
             None => wheel.disarm(key),
@@ -161,8 +209,8 @@ impl Io {
     #[cold]
     fn register(&mut self, poll: &Poll, key: usize, wanted: Registered) -> io::Result<()> {
         let interest = match wanted {
-            Registered::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
-            Registered::Reads | Registered::No => Interest::READABLE,
+            Registered::ReadsAndWrites => READS | Interest::WRITABLE,
+            Registered::Reads | Registered::No => READS,
         };
         if self.registered == Registered::No {
             self.socket.register(poll.registry(), Token(key), interest)?;
@@ -186,6 +234,11 @@ fn tell_sent(layers: &Layers, turn: &Turn<'_>, count: usize) {
     turn.copy_output(&mut output);
     let sent = output.get(..count).unwrap_or(&output);
     layers.iter().for_each(|layer| layer.sent(turn.info(), sent));
+}
+
+/// Whether the system cannot send this file at all, as on some file systems.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }
 
 /// A peer that went away is no error of ours; ETIMEDOUT comes from TCP_USER_TIMEOUT.

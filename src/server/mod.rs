@@ -23,6 +23,8 @@ mod shutdown;
 #[cfg(feature = "signals")]
 mod signals;
 mod socket;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
 mod transport;
 mod unix_listener;
 mod worker;

@@ -16,6 +16,8 @@ pub(super) struct Transport {
     pub(super) tls: Option<Arc<TlsEndpoint>>,
     /// What looks at what lies in TLS records.
     pub(super) inner: Option<Arc<Layers>>,
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) lies: Option<Arc<super::tests::lies::Lies>>,
 }
 
 impl Transport {
@@ -24,6 +26,8 @@ impl Transport {
             outer: layers(endpoint.middleware_below_tls()),
             tls: tls(endpoint, tickets)?,
             inner: layers(endpoint.middleware_above_tls()),
+            #[cfg(all(test, feature = "tls"))]
+            lies: None,
         })
     }
 
@@ -36,7 +40,14 @@ impl Transport {
 
     pub(super) fn connection(&self, engine: &Engine, info: ConnectionInfo, endpoint: u16, place: Place) -> Connection {
         match &self.tls {
-            None => Connection::with_place(engine, info, endpoint, place),
+            None => {
+                let mut connection = Connection::with_place(engine, info, endpoint, place);
+                // Whoever looks at the bytes has to be shown them.
+                if self.outer.is_none() {
+                    connection.send_files();
+                }
+                connection
+            }
             Some(tls) => Connection::secured_with_place(engine, info, endpoint, place, tls, self.inner.clone()),
         }
     }

@@ -73,6 +73,15 @@ impl WorkerParts {
         add_listener(&mut self.listeners, &self.poll, endpoint, listener, transport)
     }
 
+    /// Has its sockets lie from now on.
+    #[cfg(all(test, feature = "tls"))]
+    pub(super) fn lie(&mut self, seed: u64) {
+        let lies = super::tests::lies::Lies::new(seed, self.poll.registry().try_clone().unwrap());
+        for (_, listening) in &mut self.listeners {
+            listening.transport.lies = Some(Arc::clone(&lies));
+        }
+    }
+
     pub(super) fn commands(&self) -> Commands {
         self.commands.clone()
     }
@@ -200,7 +209,7 @@ impl<'a> Worker<'a> {
                             continue;
                         };
                         entry.io.is_readable |= event.is_readable() || event.is_read_closed();
-                        entry.io.end_announced |= event.is_read_closed();
+                        entry.io.more_announced |= event.is_read_closed() || event.is_priority();
                         entry.io.is_stuck &= !event.is_writable();
                         if event.is_error() {
                             // The peer reset it, or the kernel gave it up.

@@ -59,17 +59,11 @@ impl Session {
         match *self {}
     }
 
-    pub(crate) fn seal(
-        &mut self,
-        _: &mut Output,
-        _: &mut [u8],
-        _: &mut Vec<u8>,
-        _: &ConnectionInfo,
-    ) -> Result<(), Failure> {
+    pub(crate) fn seal(&mut self, _: &mut Output, _: &ConnectionInfo) -> Result<(), Failure> {
         match *self {}
     }
 
-    pub(crate) fn close(&mut self, _: &mut Output, _: &mut [u8]) {
+    pub(crate) fn close(&mut self, _: &mut Output) {
         match *self {}
     }
 }

@@ -52,9 +52,14 @@ const FATAL: u8 = 2;
 /// The type, the version and the length of a record.
 const RECORD_HEADER: usize = 5;
 
-/// As much plaintext as fits, in records of 16 KiB, where records are read, with some room for what rustls itself has to
-/// say.
-const MOST_AT_ONCE: usize = 48 << 10;
+/// How much plaintext is put into records at once: what one write sends.
+const MOST_AT_ONCE: usize = 64 << 10;
+
+/// The plaintext of a record (RFC 8446 §5.1).
+const RECORD: usize = 16 << 10;
+
+/// More than a record adds to it.
+const RECORD_OVERHEAD: usize = 40;
 
 /// What is kept of records that are not complete: rustls takes handshake messages of 64 KiB, however many records they lie
 /// in.
@@ -97,8 +102,8 @@ impl Session {
         self.partial.capacity()
     }
 
-    /// Takes what came from the socket; plaintext goes to the end of `input`, what rustls itself has to say to the end of
-    /// `output`, which holds no plaintext then.
+    /// Takes what came from the socket; plaintext goes to the end of `input`, what rustls itself has to say to the records
+    /// of `output`.
     ///
     /// A full handshake's private-key operation happens in here, at most one for each call that completes a ClientHello.
     pub(crate) fn receive(
@@ -108,13 +113,14 @@ impl Session {
         output: &mut Output,
         info: &ConnectionInfo,
     ) -> Result<(), Failure> {
-        let result = match self.state {
-            State::Accepting { .. } => self.accept(bytes, input, output, info),
-            State::Connected { .. } => self.read(bytes, input, output),
-            State::Over => Ok(()),
-        };
-        output.end_sealed();
-        result
+        output.seal_with(|_, sealed| {
+            match self.state {
+                State::Accepting { .. } => self.accept(bytes, input, sealed, info),
+                State::Connected { .. } => self.read(bytes, input, sealed),
+                State::Over => Ok(()),
+            }
+            .map(|()| 0)
+        })
     }
 
     /// Reads on in a ClientHello; once it is complete, answers it.
@@ -122,7 +128,7 @@ impl Session {
         &mut self,
         bytes: &[u8],
         input: &mut Input,
-        output: &mut Output,
+        sealed: &mut Vec<u8>,
         info: &ConnectionInfo,
     ) -> Result<(), Failure> {
         let State::Accepting { acceptor, endpoint } = &mut self.state else {
@@ -142,14 +148,14 @@ impl Session {
         let mut unread = bytes;
         let accepted = loop {
             if let Err(error) = acceptor.read_tls(&mut unread) {
-                return Err(self.refuse(output, AlertDescription::DecodeError, error.to_string()));
+                return Err(self.refuse(sealed, AlertDescription::DecodeError, error.to_string()));
             }
             match acceptor.accept() {
                 Ok(Some(accepted)) => break accepted,
                 Ok(None) if unread.is_empty() => return Ok(()),
                 Ok(None) => {}
                 Err((error, alert)) => {
-                    output.put(&alert_for(&error, alert));
+                    sealed.extend_from_slice(&alert_for(&error, alert));
                     self.end();
                     return Err(failure(error));
                 }
@@ -158,18 +164,18 @@ impl Session {
         let hello = accepted.client_hello();
         let config = match endpoint.choose(&hello, info) {
             Ok(config) => config,
-            Err(refusal) => return Err(self.refuse(output, refusal.alert, refusal.reason)),
+            Err(refusal) => return Err(self.refuse(sealed, refusal.alert, refusal.reason)),
         };
         let server_name = hello.server_name().map(Into::into);
         let connection = match UnbufferedServerConnection::new(config) {
             Ok(connection) => connection,
-            Err(error) => return Err(self.refuse(output, AlertDescription::InternalError, error.to_string())),
+            Err(error) => return Err(self.refuse(sealed, AlertDescription::InternalError, error.to_string())),
         };
         self.state = State::Connected {
             connection,
             server_name,
         };
-        self.read_partial(input, output)
+        self.read_partial(input, sealed)
     }
 
     /// Nothing will be read or written any more.
@@ -178,8 +184,8 @@ impl Session {
         self.partial = Vec::new();
     }
 
-    fn refuse(&mut self, output: &mut Output, alert: AlertDescription, reason: String) -> Failure {
-        output.put(&fatal(alert));
+    fn refuse(&mut self, sealed: &mut Vec<u8>, alert: AlertDescription, reason: String) -> Failure {
+        sealed.extend_from_slice(&fatal(alert));
         self.end();
         Failure {
             reason,
@@ -188,7 +194,7 @@ impl Session {
     }
 
     /// Reads records.
-    fn read(&mut self, mut bytes: &mut [u8], input: &mut Input, output: &mut Output) -> Result<(), Failure> {
+    fn read(&mut self, mut bytes: &mut [u8], input: &mut Input, sealed: &mut Vec<u8>) -> Result<(), Failure> {
         // A record that is begun is completed where it is kept; what follows is read where it lies.
         while !self.partial.is_empty() && !bytes.is_empty() {
             let missing = if self.is_handshaking() {
@@ -199,17 +205,17 @@ impl Session {
             let (next, rest) = bytes.split_at_mut(missing);
             self.partial.extend_from_slice(next);
             bytes = rest;
-            self.read_partial(input, output)?;
+            self.read_partial(input, sealed)?;
         }
         if bytes.is_empty() {
             return Ok(());
         }
-        let taken = self.process(bytes, input, output)?;
+        let taken = self.process(bytes, input, sealed)?;
         self.partial.extend_from_slice(&bytes[taken..]);
         Ok(())
     }
 
-    fn read_partial(&mut self, input: &mut Input, output: &mut Output) -> Result<(), Failure> {
+    fn read_partial(&mut self, input: &mut Input, sealed: &mut Vec<u8>) -> Result<(), Failure> {
         if self.partial.len() > MOST_PARTIAL {
             self.end();
             return Err(Failure {
@@ -218,7 +224,7 @@ impl Session {
             });
         }
         let mut partial = std::mem::take(&mut self.partial);
-        let taken = self.process(&mut partial, input, output)?;
+        let taken = self.process(&mut partial, input, sealed)?;
         partial.drain(..taken);
         if !partial.is_empty() {
             self.partial = partial;
@@ -228,7 +234,7 @@ impl Session {
 
     /// Lets rustls go on as far as these records reach. Returns how many bytes are done with; of what remains it may have
     /// read a part, so the same bytes have to come again.
-    fn process(&mut self, records: &mut [u8], input: &mut Input, output: &mut Output) -> Result<usize, Failure> {
+    fn process(&mut self, records: &mut [u8], input: &mut Input, sealed: &mut Vec<u8>) -> Result<usize, Failure> {
         let State::Connected { connection, .. } = &mut self.state else {
             return Ok(0);
         };
@@ -244,7 +250,7 @@ impl Session {
                     Step::Data
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut data, output);
+                    encode(&mut data, sealed);
                     Step::GoOn
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
@@ -272,15 +278,15 @@ impl Session {
                 }
                 Step::Fail(reason) => {
                     // The alert; asking for more than is there would read the same again.
-                    let before = output.len();
+                    let before = sealed.len();
                     while connection.wants_write()
                         && let Ok(ConnectionState::EncodeTlsData(mut data)) =
                             connection.process_tls_records(&mut records[taken..]).state
                     {
-                        encode(&mut data, output);
+                        encode(&mut data, sealed);
                     }
                     self.end();
-                    let has_alert = output.len() > before;
+                    let has_alert = sealed.len() > before;
                     return Err(Failure { reason, has_alert });
                 }
             }
@@ -323,80 +329,63 @@ impl Session {
         })
     }
 
-    /// Puts records in the place of the plaintext at the end of `output`. `room` is where they are made, `scratch` is for
-    /// plaintext that is more than they can hold.
-    pub(crate) fn seal(
-        &mut self,
-        output: &mut Output,
-        room: &mut [u8],
-        scratch: &mut Vec<u8>,
-        info: &ConnectionInfo,
-    ) -> Result<(), Failure> {
-        if !output.has_unsealed() {
-            return Ok(());
-        }
-        if let Some(layers) = &self.layers {
-            tell_sent(layers, output, info);
-        }
-        match output.unsealed() {
-            Some(plain) if plain.len() <= MOST_AT_ONCE => {
-                let count = self.write(room, |traffic, room| traffic.encrypt(plain, room))?;
-                output.replace_unsealed(&room[..count]);
-            }
-            _ => {
-                let mut from = 0;
-                for (at, segment) in output.take_unsealed(scratch) {
-                    self.encrypt(&scratch[from..at], output, room)?;
-                    self.encrypt(&segment, output, room)?;
-                    from = at;
+    /// Puts the plaintext of `output` into records, as much as it wants to be sealed.
+    pub(crate) fn seal(&mut self, output: &mut Output, info: &ConnectionInfo) -> Result<(), Failure> {
+        while output.wants_seal() {
+            output.seal_with(|plain, sealed| {
+                let plain = &plain[..plain.len().min(MOST_AT_ONCE)];
+                if let Some(layers) = &self.layers {
+                    layers.iter().for_each(|layer| layer.sent(info, plain));
                 }
-                self.encrypt(&scratch[from..], output, room)?;
-            }
-        }
-        output.end_sealed();
-        Ok(())
-    }
-
-    fn encrypt(&mut self, plain: &[u8], output: &mut Output, room: &mut [u8]) -> Result<(), Failure> {
-        for part in plain.chunks(MOST_AT_ONCE) {
-            let count = self.write(room, |traffic, room| traffic.encrypt(part, room))?;
-            output.put(&room[..count]);
+                let size = plain.len() + plain.len().div_ceil(RECORD) * RECORD_OVERHEAD;
+                self.write(sealed, size, |traffic, room| traffic.encrypt(plain, room))?;
+                Ok(plain.len())
+            })?;
         }
         Ok(())
     }
 
-    /// Tells the peer, behind what was sealed, that nothing more comes; unless the session never stood, or failed.
-    pub(crate) fn close(&mut self, output: &mut Output, room: &mut [u8]) {
+    /// Tells the peer, behind what was sealed, that nothing more comes; unless the session never stood, failed, or was
+    /// closed.
+    pub(crate) fn close(&mut self, output: &mut Output) {
         if !self.is_handshaking() {
             // Who cannot be told is left without.
-            if let Ok(count) = self.write(room, |traffic, room| traffic.queue_close_notify(room)) {
-                output.put(&room[..count]);
-            }
-            output.end_sealed();
+            let _ = output.seal_with(|_, sealed| {
+                self.write(sealed, RECORD_OVERHEAD, |traffic, room| {
+                    traffic.queue_close_notify(room)
+                })
+                .map(|()| 0)
+            });
         }
         self.end();
     }
 
-    /// Has rustls write records into `room`: what it has to say itself, and what `put` makes. Returns how many bytes.
+    /// Has rustls append to `sealed` what it has to say itself, and what `put` makes, which will have about that size.
     fn write(
         &mut self,
-        room: &mut [u8],
+        sealed: &mut Vec<u8>,
+        size: usize,
         mut put: impl FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
-    ) -> Result<usize, Failure> {
+    ) -> Result<(), Failure> {
         let State::Connected { connection, .. } = &mut self.state else {
             return Err(failure("the session is over"));
         };
-        let mut written = 0;
         loop {
             // rustls remembers how far it has read in there.
             match connection.process_tls_records(&mut self.partial).state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let count = put(&mut traffic, &mut room[written..]).map_err(failure)?;
-                    return Ok(written + count);
+                    let start = sealed.len();
+                    sealed.resize(start + size, 0);
+                    let mut result = put(&mut traffic, &mut sealed[start..]);
+                    if let Err(EncryptError::InsufficientSize(error)) = &result {
+                        // A configuration of the program's own may want small records.
+                        sealed.resize(start + error.required_size, 0);
+                        result = put(&mut traffic, &mut sealed[start..]);
+                    }
+                    sealed.truncate(start + result.as_ref().map_or(0, |&count| count));
+                    return result.map(|_| ()).map_err(failure);
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    written += data.encode(&mut room[written..]).map_err(failure)?;
-                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, sealed),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 _ => return Err(failure("the session takes nothing more")),
             }
@@ -427,29 +416,21 @@ fn missing(partial: &[u8]) -> usize {
 }
 
 /// Writes what rustls has to say itself.
-fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, output: &mut Output) {
-    let linear = output.linear();
-    let start = linear.len();
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, sealed: &mut Vec<u8>) {
+    let start = sealed.len();
     let mut written = 0;
     loop {
-        match data.encode(&mut linear[start..]) {
+        match data.encode(&mut sealed[start..]) {
             Ok(count) => written = count,
             Err(EncodeError::InsufficientSize(error)) => {
-                linear.resize(start + error.required_size, 0);
+                sealed.resize(start + error.required_size, 0);
                 continue;
             }
             Err(EncodeError::AlreadyEncoded) => {}
         }
-        linear.truncate(start + written);
+        sealed.truncate(start + written);
         return;
     }
-}
-
-#[cold]
-fn tell_sent(layers: &Layers, output: &Output, info: &ConnectionInfo) {
-    let mut plain = Vec::new();
-    output.copy_unsealed(&mut plain);
-    layers.iter().for_each(|layer| layer.sent(info, &plain));
 }
 
 /// What rustls wants to say of that error. It keeps silent on some; RFC 8446 §6.2 does not.

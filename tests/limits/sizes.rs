@@ -1,14 +1,9 @@
 //! What is sent, over real sockets.
 
-use crate::site::Site;
-use stannel::{Limits, Server, ServerHandle, ServerOptions};
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::num::NonZeroUsize;
+use crate::served::{Both, Served, TRANSPORTS, Transport, patient};
+use stannel::Limits;
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// A limit, what is sent at it and beyond it, and the answer to the latter.
 struct Case {
@@ -37,8 +32,8 @@ const CASES: &[Case] = &[
     Case {
         limit: "max_request_header_count",
         set: |_| (),
-        under: || get(&"A: b\r\n".repeat(100 - FIELDS)),
-        over: || get(&"A: b\r\n".repeat(101 - FIELDS)),
+        under: || get_with(&"A: b\r\n".repeat(100 - FIELDS)),
+        over: || get_with(&"A: b\r\n".repeat(101 - FIELDS)),
         refusal: 431,
     },
     Case {
@@ -58,8 +53,8 @@ const CASES: &[Case] = &[
     Case {
         limit: "empty lines before a request",
         set: |_| (),
-        under: || "\r\n".repeat(16) + &get(""),
-        over: || "\r\n".repeat(17) + &get(""),
+        under: || "\r\n".repeat(16) + &get_with(""),
+        over: || "\r\n".repeat(17) + &get_with(""),
         refusal: 400,
     },
     Case {
@@ -92,7 +87,7 @@ const CASES: &[Case] = &[
 const FIELDS: usize = 2;
 const HEAD: &str = "Host: h\r\nConnection: close\r\n";
 
-fn get(fields: &str) -> String {
+fn get_with(fields: &str) -> String {
     format!("GET /worker HTTP/1.1\r\n{HEAD}{fields}\r\n")
 }
 
@@ -102,7 +97,7 @@ fn line_of(size: usize) -> String {
 }
 
 fn fields_of(size: usize) -> String {
-    get(&format!("A: {}\r\n", "x".repeat(size - HEAD.len() - "A: \r\n".len())))
+    get_with(&format!("A: {}\r\n", "x".repeat(size - HEAD.len() - "A: \r\n".len())))
 }
 
 fn post(size: usize) -> String {
@@ -123,102 +118,8 @@ fn extended(size: usize) -> String {
     format!("1{half}\r\nx\r\n").repeat(2)
 }
 
-/// A server on all three transports, until it is dropped.
-struct Served {
-    handle: ServerHandle,
-    tcp: SocketAddr,
-    #[cfg(feature = "tls")]
-    tls: SocketAddr,
-    unix: PathBuf,
-    running: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
-}
-
-impl Served {
-    fn with(set: impl FnOnce(&mut Limits)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let unix = folder.path().join("app.sock");
-        let mut options = ServerOptions::default();
-        options.workers = NonZeroUsize::new(1);
-        set(&mut options.limits);
-        options.listen(Ipv4Addr::LOCALHOST, 0);
-        options.listen_unix_socket(&unix);
-        #[cfg(feature = "tls")]
-        {
-            let pem = "tests/fixtures/dotnet/pem";
-            let certificate =
-                stannel::CertificateSource::pem(format!("{pem}/p256.crt"), format!("{pem}/p256.pkcs8.key"));
-            options.listen(Ipv4Addr::LOCALHOST, 0).use_https(certificate);
-        }
-        let site = Site::default();
-        let server = Server::new(options, move || site.another()).bind().unwrap();
-        let of = |index: usize| server.addresses()[index].socket_addrs()[0];
-        Self {
-            handle: server.handle(),
-            tcp: of(0),
-            #[cfg(feature = "tls")]
-            tls: of(2),
-            unix,
-            running: Some(std::thread::spawn(move || server.run().unwrap())),
-            _folder: folder,
-        }
-    }
-
-    fn connect(&self, transport: Transport) -> Box<dyn Both> {
-        match transport {
-            Transport::Tcp => Box::new(patient(self.tcp)),
-            Transport::Unix => {
-                let stream = UnixStream::connect(&self.unix).unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
-                Box::new(stream)
-            }
-            #[cfg(feature = "tls")]
-            Transport::Tls => {
-                use crate::tls::Trusting;
-                let config = std::sync::Arc::new(Trusting::new().config(rustls::ALL_VERSIONS));
-                Box::new(crate::tls::connect(self.tls, &config, "site.test").unwrap())
-            }
-        }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-        let ended = self.running.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking());
-    }
-}
-
-trait Both: Read + Write {}
-
-impl<S: Read + Write> Both for S {}
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn patient(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Transport {
-    Tcp,
-    Unix,
-    #[cfg(feature = "tls")]
-    Tls,
-}
-
-const TRANSPORTS: &[Transport] = &[
-    Transport::Tcp,
-    Transport::Unix,
-    #[cfg(feature = "tls")]
-    Transport::Tls,
-];
-
 /// The whole answer to what ends the connection.
-fn ask(mut stream: Box<dyn Both>, request: &str) -> io::Result<String> {
+fn whole_answer(mut stream: Box<dyn Both>, request: &str) -> io::Result<String> {
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -231,7 +132,7 @@ fn sizes_and_counts_hold_to_the_byte_on_every_transport() {
         let served = Served::with(case.set);
         for &transport in TRANSPORTS {
             for (request, status) in [((case.under)(), 200), ((case.over)(), case.refusal)] {
-                let answer = ask(served.connect(transport), &request).unwrap();
+                let answer = whole_answer(served.connect(transport), &request).unwrap();
                 assert!(
                     answer.starts_with(&format!("HTTP/1.1 {status} ")),
                     "{} over {transport:?}: not {status}: {answer}",

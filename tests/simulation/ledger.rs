@@ -1,5 +1,7 @@
 //! What the observer of the simulation hears, and whether it adds up.
 
+#![allow(dead_code, reason = "each user takes some of it")]
+
 use super::service::number;
 use stannel::{CloseReason, ConnectionInfo, Observer, Rejection, Request, StatusCode};
 use std::collections::HashMap;
@@ -32,8 +34,9 @@ impl Ledger {
         note(self.entries.lock().unwrap().entry(number(connection)).or_default());
     }
 
-    pub(crate) fn of(&self, peer: usize) -> Entry {
-        self.entries.lock().unwrap().get(&peer).cloned().unwrap_or_default()
+    /// Of a connection that was accepted.
+    pub(crate) fn entry(&self, peer: usize) -> Option<Entry> {
+        self.entries.lock().unwrap().get(&peer).cloned()
     }
 
     pub(crate) fn responses(&self, peer: usize) -> Responses {
@@ -45,6 +48,11 @@ impl Ledger {
                 .last()
                 .is_some_and(|&(_, status)| status == StatusCode::SWITCHING_PROTOCOLS),
         }
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        let entries = self.entries.lock().unwrap();
+        entries.values().map(|entry| entry.requests.len()).sum()
     }
 
     pub(crate) fn connections(&self) -> usize {

@@ -21,27 +21,11 @@ mod world;
 use dice::Dice;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 use world::{Plan, Seen};
 
 thread_local! {
     /// Whether a failure is known already and made smaller.
     static IS_SHRINKING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Panics of the service are part of the plan and not worth a line.
-fn silence_planned_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            let text = panic.payload().downcast_ref::<String>();
-            let is_planned = text.is_some_and(|text| text.contains(service::PLANNED_PANIC));
-            if !is_planned && !IS_SHRINKING.get() {
-                usual(panic);
-            }
-        }));
-    });
 }
 
 fn variable(name: &str) -> Option<u64> {
@@ -51,7 +35,7 @@ fn variable(name: &str) -> Option<u64> {
 
 /// Runs one seed; if it fails, finds out with how few peers it still does.
 fn run(mut plan: Plan) -> Seen {
-    silence_planned_panics();
+    service::silence_planned_panics(|| IS_SHRINKING.get());
     if let Some(peers) = variable("SIMULATION_PEERS") {
         plan.peers = peers as usize;
     }

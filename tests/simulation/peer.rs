@@ -1,5 +1,7 @@
 //! One peer: how it sends, how it reads, how it leaves, and whether what it got is what it had to get.
 
+#![allow(dead_code, reason = "each user takes some of it")]
+
 use super::dice::Dice;
 use super::response;
 use super::script::{self, Expect, Planned};
@@ -135,6 +137,11 @@ impl Peer {
                 .concat()
         });
         String::from_utf8_lossy(&head.unwrap_or_default()).into_owned()
+    }
+
+    /// Whether it leaves sooner or later, if it is answered.
+    pub(crate) fn leaves_by_itself(&self) -> bool {
+        self.manner.silent.is_none() && !self.manner.is_deaf && self.manner.leaving != Leaving::Never
     }
 
     pub(crate) fn resets_after(&self) -> Option<u64> {

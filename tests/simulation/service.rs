@@ -1,16 +1,19 @@
 //! The handler of the simulation, and what it keeps its peers waiting for.
 
+#![allow(dead_code, reason = "each user takes some of it")]
+
 use super::script::{REPEATS, line, padded, sum_of_body, sum_of_head};
 use stannel::{
-    BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyWriter, ConnectionInfo, Exchange, Flow, Handler, Outcome,
-    Peer, Progress, Request, Responder, StatusCode, Tunnel, TunnelIo, Waker,
+    BodyEnd, BodyLength, BodyPipe, BodySink, BodySource, BodyWriter, ConnectionInfo, Exchange, Flow, Handler, Limits,
+    Outcome, Peer, Progress, Request, Responder, StatusCode, Tunnel, TunnelIo, Waker,
 };
 use std::collections::VecDeque;
 use std::mem::take;
-use std::sync::{Arc, Mutex};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, Once};
 
 /// Said by panics that are part of the plan.
-pub(crate) const PLANNED_PANIC: &str = "as the simulation wants it";
+const PLANNED_PANIC: &str = "as the simulation wants it";
 
 /// What a peer waits for until the simulation lets go of it.
 pub(crate) struct Hold {
@@ -59,31 +62,83 @@ impl Service {
     }
 }
 
-/// Who the peer with that number is to the server.
-pub(crate) fn info(peer: usize) -> ConnectionInfo {
-    ConnectionInfo::new(peer as u64 + 1, Peer::Unix)
+/// Where the peer with that number comes from: addresses of its own tell peers apart.
+pub(crate) fn address(peer: usize) -> Ipv4Addr {
+    let number = u32::try_from(peer).expect("there are not so many peers");
+    Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + number)
 }
 
 /// Which peer it is.
 pub(crate) fn number(connection: &ConnectionInfo) -> usize {
-    let digits = connection.id();
-    usize::from_str_radix(&digits, 32).expect("a number in base 32") - 1
+    let Peer::Tcp(SocketAddr::V4(address)) = connection.peer() else {
+        panic!("it is none of ours: {}", connection.peer())
+    };
+    (address.ip().to_bits() - FIRST_ADDRESS.to_bits()) as usize
 }
 
-/// Lets go of it; says whether somebody is there for an answer.
-pub(crate) fn release(hold: Hold) -> bool {
+/// What a machine has to itself without being told.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
+
+/// Sets limits that the lies of the script break; none of the times that can be `None`, if it is patient.
+pub(crate) fn limit(limits: &mut Limits, is_patient: bool) {
+    limits.max_request_line_size = 1024;
+    limits.max_request_headers_total_size = 4096;
+    limits.max_request_body_size = Some(1 << 20);
+    limits.max_request_buffer_size = Some(8192);
+    limits.max_response_buffer_size = Some(8192);
+    if is_patient {
+        limits.keep_alive_timeout = None;
+        limits.request_headers_timeout = None;
+        limits.min_request_body_data_rate = None;
+        limits.min_response_data_rate = None;
+        limits.request_body_stall_timeout = None;
+        limits.response_stall_timeout = None;
+    }
+}
+
+/// Panics of the service are part of the plan and not worth a line; nor are others while `is_quiet`.
+pub(crate) fn silence_planned_panics(is_quiet: impl Fn() -> bool + Send + Sync + 'static) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let text = panic.payload().downcast_ref::<String>();
+            let is_planned = text.is_some_and(|text| text.contains(PLANNED_PANIC));
+            if !is_planned && !is_quiet() {
+                usual(panic);
+            }
+        }));
+    });
+}
+
+/// What came of letting go.
+pub(crate) struct Released {
+    /// Whether somebody was known to be there for an answer.
+    pub(crate) is_there: bool,
+    /// Whether it was told that the answer is on its way.
+    pub(crate) is_sent: bool,
+}
+
+/// Lets go of it.
+pub(crate) fn release(hold: Hold) -> Released {
     match hold.what {
         Held::Wake(waker) => {
             // It does not know.
             waker.wake();
-            false
+            Released {
+                is_there: false,
+                is_sent: false,
+            }
         }
         Held::Answer { responder, kind, line } => {
             let is_there = !responder.is_disconnected();
             let result = match kind.as_str() {
                 "late-abort" => {
                     responder.abort();
-                    return is_there;
+                    return Released {
+                        is_there,
+                        is_sent: is_there,
+                    };
                 }
                 "late-stream" => responder.respond(StatusCode::OK).stream(
                     BodyLength::Unknown,
@@ -96,8 +151,10 @@ pub(crate) fn release(hold: Hold) -> bool {
                 ),
                 _ => responder.respond(StatusCode::OK).send(line),
             };
-            assert_eq!(result.is_ok(), is_there, "an answer is lost without a word");
-            is_there
+            Released {
+                is_there,
+                is_sent: result.is_ok(),
+            }
         }
     }
 }

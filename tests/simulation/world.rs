@@ -4,12 +4,12 @@
 use super::dice::Dice;
 use super::ledger::Ledger;
 use super::peer::Peer;
-use super::service::{Hold, Service, info, release};
+use super::service::{Hold, Service, address, limit, release};
 use super::tls;
 use stannel::connection::{Connection, Engine, Fate, Turn};
 use stannel::timer::Time;
 use stannel::tls::TlsEndpoint;
-use stannel::{CloseReason, Limits, ServerOptions};
+use stannel::{CloseReason, ConnectionInfo, Limits, ServerOptions};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -129,21 +129,8 @@ pub(crate) fn run(plan: Plan) -> Seen {
 impl World {
     fn new(plan: Plan) -> Self {
         let mut options = ServerOptions::default();
-        let limits = &mut options.limits;
-        limits.max_request_line_size = 1024;
-        limits.max_request_headers_total_size = 4096;
-        limits.max_request_body_size = Some(1 << 20);
-        limits.max_request_buffer_size = Some(8192);
-        limits.max_response_buffer_size = Some(8192);
-        if plan.is_patient {
-            limits.keep_alive_timeout = None;
-            limits.request_headers_timeout = None;
-            limits.min_request_body_data_rate = None;
-            limits.min_response_data_rate = None;
-            limits.request_body_stall_timeout = None;
-            limits.response_stall_timeout = None;
-        }
-        limits.validate().unwrap();
+        limit(&mut options.limits, plan.is_patient);
+        options.limits.validate().unwrap();
         let ledger = Arc::new(Ledger::default());
         options.observer = Some(Arc::clone(&ledger) as Arc<dyn stannel::Observer>);
         let service = Service::default();
@@ -234,7 +221,12 @@ impl World {
             Event::Release(hold) => {
                 let hold = self.holds[hold].take().expect("it is released once");
                 let number = hold.peer;
-                if release(hold) {
+                let released = release(hold);
+                assert_eq!(
+                    released.is_sent, released.is_there,
+                    "an answer to {number} is lost without a word"
+                );
+                if released.is_there {
                     assert!(
                         self.is_open(number),
                         "the service believes in connection {number}, which is over"
@@ -291,10 +283,12 @@ impl World {
         let mut dice = Dice::of(self.plan.seed, number as u64);
         let is_tls = dice.chance(self.plan.tls);
         let peer = Peer::new(number, dice, is_tls.then(tls::Peer::any));
+        let from = stannel::Peer::Tcp((address(number), 1).into());
+        let info = ConnectionInfo::new(number as u64 + 1, from);
         let connection = if is_tls {
-            Connection::secured(&self.engine, info(number), 0, &ENDPOINT)
+            Connection::secured(&self.engine, info, 0, &ENDPOINT)
         } else {
-            Connection::new(&self.engine, info(number), 0)
+            Connection::new(&self.engine, info, 0)
         };
         let key = self.keys.iter().position(Option::is_none).unwrap_or(self.keys.len());
         if key == self.keys.len() {
@@ -528,7 +522,7 @@ impl World {
             None
         };
         if let Some(wrong) = wrong {
-            let (manner, entry) = (side.peer.manner, self.ledger.of(number));
+            let (manner, entry) = (side.peer.manner, self.ledger.entry(number));
             panic!(
                 "{wrong}: {connection:?} at {now} until {deadline:?}, {memory} bytes, {manner:?}, {entry:?}, {}",
                 side.peer.asks()
@@ -557,7 +551,7 @@ impl World {
             let side = self.side(number);
             let manner = side.peer.manner;
             assert!(
-                side.is_tunnel || is_patient,
+                side.is_tunnel || is_patient && !side.peer.leaves_by_itself(),
                 "connection {number} is left over: {manner:?}"
             );
         }
@@ -574,7 +568,7 @@ impl World {
         for side in self.sides.iter().flatten() {
             came += 1;
             let number = side.peer.number;
-            let entry = self.ledger.of(number);
+            let entry = self.ledger.entry(number).unwrap_or_default();
             self.seen.answers += entry.responses();
             let checked = entry.check().and_then(|()| side.peer.check(side.was_cut));
             if let Err(wrong) = checked {

@@ -263,14 +263,25 @@ fn single_ranges() {
         ("bytes=4-2", 200, None, "0123456789"),
         ("nonsense", 200, None, "0123456789"),
     ];
+    let whole = site.get("/digits.txt");
     for (range, status, content_range, body) in cases {
         let answer = site.ask("GET", "/digits.txt", &[("Range", range)]);
+        if status == 206 {
+            // RFC 9110 §15.3.7: what the whole would say of itself, the part says too.
+            for name in ["date", "etag", "last-modified", "content-type", "accept-ranges"] {
+                assert!(answer.field(name).is_some(), "{range}: {name}");
+                assert_eq!(answer.field(name), whole.field(name), "{range}: {name}");
+            }
+        }
         assert_eq!((answer.status, answer.text()), (status, body), "{range}");
         assert_eq!(answer.field("content-range"), content_range, "{range}");
         assert_eq!(answer.field("etag").is_some(), status < 300, "{range}");
     }
     let twice = site.ask("GET", "/digits.txt", &[("Range", "bytes=0-1"), ("Range", "bytes=0-1")]);
     assert_eq!(twice.status, 200);
+    // RFC 9110 §14.4: in a GET it means nothing.
+    let partial = site.ask("GET", "/digits.txt", &[("Content-Range", "bytes 0-1/10")]);
+    assert_eq!((partial.status, partial.text()), (200, "0123456789"));
 }
 
 #[test]
@@ -318,8 +329,18 @@ fn conditional_requests() {
             }
         }
     }
-    // What is not there has no conditions.
-    assert_eq!(site.ask("GET", "/missing", &[("If-Match", "*")]).status, 404);
+    // RFC 9110 §13.2.1: conditions are for what would be 2xx without them.
+    for (method, target, status) in [
+        ("GET", "/missing", 404),
+        ("GET", "/folder", 301),
+        ("POST", "/digits.txt", 405),
+        ("OPTIONS", "*", 405),
+    ] {
+        for condition in [("If-Match", "\"other\""), ("If-Match", "*"), ("If-None-Match", "*")] {
+            let answer = site.ask(method, target, &[condition]);
+            assert_eq!(answer.status, status, "{method} {target} {condition:?}");
+        }
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs;
 use super::root;
 
 /// Documents with tables of proof, and how many rows these have at least.
-const DOCUMENTS: &[(&str, usize)] = &[("docs/reliability.md", 70), ("SECURITY.md", 13)];
+const DOCUMENTS: &[(&str, usize)] = &[("docs/reliability.md", 110), ("SECURITY.md", 13)];
 
 /// What a name in backticks is: `FILE::TEST`, or `http1-cases::CASE`.
 const VECTORS: &str = "http1-cases";

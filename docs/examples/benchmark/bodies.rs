@@ -54,3 +54,23 @@ impl BodySource for Block {
         if self.left == 0 { Progress::Done } else { Progress::More }
     }
 }
+
+/// What lies in memory whole.
+#[derive(Default)]
+pub(crate) struct Memory {
+    bytes: Bytes,
+}
+
+/// More than that is not kept.
+const MOST_MEMORY: usize = 1 << 30;
+
+impl Memory {
+    /// So many bytes, made when they are first asked for; `None` where that would be too many.
+    pub(crate) fn bytes(&mut self, count: u64) -> Option<Bytes> {
+        let count = usize::try_from(count).ok().filter(|&count| count <= MOST_MEMORY)?;
+        if self.bytes.len() < count {
+            self.bytes = vec![b'x'; count].into();
+        }
+        Some(self.bytes.slice(..count))
+    }
+}

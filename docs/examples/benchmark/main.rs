@@ -8,13 +8,14 @@
 //! | `POST /upload` | reads everything, then says how many bytes that was |
 //! | `GET /bytes/N` | N bytes, made while they are sent |
 //! | `GET /big` | 1 MiB, the same way |
+//! | `GET /memory/N` | N bytes that lie in memory, at most 1 GiB |
 //! | `GET /delay/MS` | `done` after that many milliseconds; one thread waits for all |
 //! | any method on `/` | a short body; that of the request is not read |
 
 mod bodies;
 mod delay;
 
-use bodies::{Block, Count, Echo};
+use bodies::{Block, Count, Echo, Memory};
 use delay::Delays;
 use stannel::header::{ALLOW, CONTENT_TYPE};
 use stannel::{BodyLength, Configuration, Exchange, Handler, Method, Outcome, Request, Server, StatusCode};
@@ -26,6 +27,7 @@ const BYTES: &str = "application/octet-stream";
 
 struct Benchmark {
     delays: Delays,
+    memory: Memory,
 }
 
 impl Handler for Benchmark {
@@ -52,6 +54,8 @@ impl Handler for Benchmark {
             path => {
                 if let Some(count) = number(path, "/bytes/") {
                     bytes(exchange, count)
+                } else if let Some(bytes) = number(path, "/memory/").and_then(|count| self.memory.bytes(count)) {
+                    exchange.respond(StatusCode::OK).header(CONTENT_TYPE, BYTES).send(bytes)
                 } else if let Some(millis) = number(path, "/delay/") {
                     let delay = Duration::from_millis(millis);
                     exchange.defer(|responder| self.delays.answer_after(delay, responder))
@@ -104,7 +108,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut options = configuration.server_options()?;
     options.handle_signals = true;
     let delays = Delays::start()?;
-    let server = Server::new(options, move || Benchmark { delays: delays.clone() }).bind()?;
+    let server = Server::new(options, move || Benchmark {
+        delays: delays.clone(),
+        memory: Memory::default(),
+    })
+    .bind()?;
     for line in server.addresses().iter().flat_map(|address| address.lines()) {
         println!("{line}");
     }

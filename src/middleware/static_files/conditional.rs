@@ -138,11 +138,9 @@ fn date(headers: Headers<'_>, name: HeaderName) -> Option<u64> {
         return None;
     };
     let date = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
-    // A date before 1970 is no reason to ignore the field: everything is newer.
-    Some(
-        date.duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
-    )
+    // None is before 1970: httpdate takes such a date for none.
+    let since = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }
 
 #[cfg(test)]
@@ -191,6 +189,11 @@ mod tests {
             ("if-unmodified-since", SAME, GO),
             ("if-unmodified-since", AFTER, GO),
             ("if-unmodified-since", "yesterday", GO),
+            ("if-unmodified-since", "Sunday, 09-Sep-01 01:46:39 GMT", Failed),
+            ("if-unmodified-since", "Sun Sep  9 01:46:39 2001", Failed),
+            // RFC 9110 §5.6.7: no year that is more than fifty away.
+            ("if-unmodified-since", "Friday, 09-Sep-77 01:46:40 GMT", Failed),
+            ("if-unmodified-since", "Friday, 09-Sep-44 01:46:40 GMT", GO),
             ("if-none-match", "\"a,b\"", NotModified),
             ("if-none-match", "W/\"a,b\"", NotModified),
             ("if-none-match", "\"x\" , W/\"a,b\"", NotModified),

@@ -2,6 +2,7 @@
 
 mod conditional;
 mod content_type;
+mod file_source;
 mod listing;
 mod lookup;
 mod precompressed;
@@ -31,8 +32,9 @@ use std::path::{Path, PathBuf};
 ///   A `%2F` is no separator.
 /// - Only regular files are served. Names that begin with a dot are not, nor is what lies below them (404), as with
 ///   Kestrel's `PhysicalFileProvider`. What the operating system refuses to open is 403, as with nginx.
-/// - A file is read while it is sent, never more than `max_response_buffer_size` ahead. One that shrinks meanwhile cuts
-///   the connection off, because its length is promised.
+/// - A large file is sent by the system, without anybody reading it (sendfile), 256 KiB at a time; where TLS is spoken or
+///   somebody looks at the bytes, it is read while it is sent, never more than `max_response_buffer_size` ahead. One that
+///   shrinks meanwhile cuts the connection off, because its length is promised.
 ///
 /// Reading a file blocks the worker for as long as the disk takes. Whoever can write in the folder can make it serve
 /// what that one can read: between the check and the opening, a name can be exchanged.

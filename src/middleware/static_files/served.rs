@@ -2,16 +2,14 @@
 
 use super::conditional::{Validators, Verdict};
 use super::content_type::content_type;
-use super::lookup::Missing;
+use super::file_source::FileSource;
 use super::precompressed::Coding;
 use super::range::{self, Selection};
-use super::refuse_missing;
-use crate::handler::{BodyLength, Exchange, Outcome, ReaderSource, Request, ResponseHead};
+use crate::handler::{BodyLength, Exchange, Outcome, Request, ResponseHead};
 use crate::middleware::say;
 use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, VARY};
 use http::{Method, StatusCode};
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
 
 /// A file that was opened to be sent.
 pub(super) struct Served<'a> {
@@ -58,7 +56,7 @@ impl<'a> Served<'a> {
 
     /// Answers with the file, or with what the request's conditions make of it. Validators and ranges are those of the
     /// form that is sent (RFC 9110 §8.8.3.3, §14.1.2).
-    pub(super) fn answer(mut self, request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
+    pub(super) fn answer(self, request: &Request<'_>, exchange: Exchange<'_>) -> Outcome {
         let length = self.metadata.len();
         let validators = Validators::of(&self.metadata, self.coding, exchange.time_of_day());
         let selection = match validators.check(request.headers()) {
@@ -83,11 +81,6 @@ impl<'a> Served<'a> {
                 return say(head.header(CONTENT_RANGE, format!("bytes */{length}")), status);
             }
         };
-        if first > 0
-            && let Err(error) = self.file.seek(SeekFrom::Start(first))
-        {
-            return refuse_missing(request, exchange, &Missing::Failed(error));
-        }
         let mut head = exchange
             .respond(status)
             .header(CONTENT_TYPE, content_type(self.name))
@@ -103,7 +96,7 @@ impl<'a> Served<'a> {
         if let Selection::Part { first, last } = selection {
             head = head.header(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"));
         }
-        head.stream(BodyLength::Exact(count), ReaderSource::new(self.file.take(count)))
+        head.stream(BodyLength::Exact(count), FileSource::new(self.file, first, count))
     }
 }
 

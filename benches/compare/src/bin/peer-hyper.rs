@@ -1,6 +1,7 @@
 //! hyper as a peer: its HTTP/1 connection on a current-thread tokio runtime, over tokio-rustls where TLS is asked for,
 //! without a framework, answering what stannel's benchmark server and the first profiles of its arena entry answer.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -64,8 +65,30 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallib
             Ok(length) => with_body(BINARY, Either::Right(Either::Right(Repeated { left: length }))),
             Err(_) => not_found(),
         },
+        (&Method::GET, path) if path.starts_with("/memory/") => {
+            match path["/memory/".len()..].parse().ok().and_then(memory) {
+                Some(bytes) => whole(BINARY, bytes),
+                None => not_found(),
+            }
+        }
         _ => not_found(),
     })
+}
+
+/// So many bytes that lie in memory, made when they are first asked for.
+fn memory(count: usize) -> Option<Bytes> {
+    thread_local! {
+        static MEMORY: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
+    }
+    if count > MOST_MEMORY {
+        return None;
+    }
+    Some(MEMORY.with_borrow_mut(|memory| {
+        if memory.len() < count {
+            *memory = Bytes::from(vec![b'x'; count]);
+        }
+        memory.slice(..count)
+    }))
 }
 
 async fn upload(mut body: Incoming) -> Response<Answer> {
@@ -143,6 +166,7 @@ impl Body for Repeated {
     }
 }
 
+const MOST_MEMORY: usize = 1 << 30;
 static PIECE: [u8; 64 << 10] = [b'x'; 64 << 10];
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -25,9 +25,9 @@ pub struct Connection {
     /// Which of the requests is the present one, and how many may still begin here.
     which: usize,
     left: usize,
-    /// How much of the batch belongs to the present one, and how much of that is sent.
-    to_send: usize,
+    /// How much of the batch is sent, and how much of it is to be.
     sent: usize,
+    to_send: usize,
     /// Requests without an answer.
     outstanding: usize,
     began: u64,
@@ -167,7 +167,8 @@ impl Connection {
         self.which = (self.which + 1) % shared.requests.len();
         self.left = self.left.saturating_sub(requests);
         self.outstanding = requests;
-        self.to_send = requests * shared.requests[self.which].length;
+        let request = &shared.requests[self.which];
+        self.to_send = requests * (request.length() / request.depth);
         self.sent = 0;
         self.began = began;
         self.send(shared)
@@ -260,7 +261,7 @@ impl Connection {
             Some(session) => {
                 session.receive(input, check)?;
                 // What waited for the handshake to be over.
-                shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
+                self.send(shared)?;
             }
         }
         Ok(answered)
@@ -286,16 +287,21 @@ impl Connection {
 
     fn send(&mut self, shared: &mut Shared) -> Result<(), Trouble> {
         if let Some(session) = &mut self.session {
-            session.put(&shared.requests[self.which].batch[self.sent..self.to_send])?;
-            self.sent = self.to_send;
-            shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
-            return Ok(());
+            loop {
+                shared.tally.bytes_sent += session.flush(&self.socket)? as u64;
+                // Before the handshake is over the session keeps what it is given: the beginning is enough.
+                let keeps = session.has_unsent() || (session.is_handshaking() && self.sent > 0);
+                if keeps || self.sent == self.to_send {
+                    return Ok(());
+                }
+                let part = part(&shared.requests[self.which], self.sent, self.to_send);
+                session.put(part)?;
+                self.sent += part.len();
+            }
         }
         while self.sent < self.to_send {
-            match rustix::io::write(
-                &self.socket,
-                &shared.requests[self.which].batch[self.sent..self.to_send],
-            ) {
+            let part = part(&shared.requests[self.which], self.sent, self.to_send);
+            match rustix::io::write(&self.socket, part) {
                 Ok(written) => {
                     self.sent += written;
                     shared.tally.bytes_sent += written as u64;
@@ -311,8 +317,14 @@ impl Connection {
 
 impl Shared {
     fn depth(&self) -> usize {
-        self.requests[0].batch.len() / self.requests[0].length
+        self.requests[0].depth
     }
+}
+
+/// What of a request is next, as far as it lies in one piece.
+fn part(request: &Request, sent: usize, to_send: usize) -> &[u8] {
+    let behind = request.behind(sent);
+    &behind[..behind.len().min(to_send - sent)]
 }
 
 fn connect(address: SocketAddr, mode: Mode) -> Result<TcpStream, Trouble> {

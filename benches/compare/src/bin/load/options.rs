@@ -37,6 +37,7 @@ pub enum Mode {
     Pipelined,
     Churn,
     Upload,
+    UploadChunked,
     Download,
     Echo,
     Idle,
@@ -71,11 +72,9 @@ pub enum Output {
     Json,
 }
 
-impl Options {
-    pub fn from_args() -> Result<Self, lexopt::Error> {
-        let mut mode = None;
-        let mut depth = None;
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             mode: Mode::KeepAlive,
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             path: None,
@@ -91,7 +90,15 @@ impl Options {
             fields: Fields::Benchmark,
             transport: Transport::Tcp,
             output: Output::Text,
-        };
+        }
+    }
+}
+
+impl Options {
+    pub fn from_args() -> Result<Self, lexopt::Error> {
+        let mut mode = None;
+        let mut depth = None;
+        let mut options = Self::default();
         let mut parser = Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
@@ -153,6 +160,7 @@ impl Mode {
             Self::Pipelined => "pipelined",
             Self::Churn => "churn",
             Self::Upload => "upload",
+            Self::UploadChunked => "upload-chunked",
             Self::Download => "download",
             Self::Echo => "echo",
             Self::Idle => "idle",
@@ -176,11 +184,12 @@ impl Mode {
         }
     }
 
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::KeepAlive,
         Self::Pipelined,
         Self::Churn,
         Self::Upload,
+        Self::UploadChunked,
         Self::Download,
         Self::Echo,
         Self::Idle,
@@ -223,6 +232,7 @@ modes:
   churn        a connection per request, read until its end
   download     GET /bytes/SIZE
   upload       POST /upload with SIZE bytes
+  upload-chunked  the same without saying how many, in chunks of 64 KiB
   echo         POST /echo with SIZE bytes, which must come back
   idle         one request on each connection, then memory while they stay open
   check        whether GET /plaintext is answered with the fields and the body that are measured

@@ -5,10 +5,15 @@ use crate::options::{Fields, Mode, Options};
 
 /// What every connection sends over and over.
 pub struct Request {
-    /// As many requests as one write sends, one after the other.
-    pub batch: Vec<u8>,
-    /// Bytes of one of them.
-    pub length: usize,
+    /// As many requests as one write sends, one after the other; of one with a large body, what comes before it.
+    batch: Vec<u8>,
+    /// A piece of a large body, and how many of them it has: it need not be kept whole.
+    piece: Vec<u8>,
+    pieces: usize,
+    /// What comes behind it.
+    end: &'static [u8],
+    /// How many requests that is.
+    pub depth: usize,
     pub expected: Expected,
 }
 
@@ -43,14 +48,15 @@ impl Request {
         let size = options.size;
         let of_mode = match options.mode {
             Mode::Download => format!("/bytes/{size}"),
-            Mode::Upload => "/upload".into(),
+            Mode::Upload | Mode::UploadChunked => "/upload".into(),
             Mode::Echo => "/echo".into(),
             _ => "/plaintext".into(),
         };
         let path = options.path.as_deref().unwrap_or(&of_mode);
         let (method, body, expected) = match options.mode {
             Mode::Download => ("GET", Body::None, Expected::Length(size as u64)),
-            Mode::Upload => ("POST", Body::Sized(pattern(size)), Expected::text(size)),
+            Mode::Upload => ("POST", Body::Large(size), Expected::text(size)),
+            Mode::UploadChunked => ("POST", Body::LargeChunked(size), Expected::text(size)),
             Mode::Echo => ("POST", Body::Sized(pattern(size)), Expected::Bytes(pattern(size))),
             _ if path == "/plaintext" => ("GET", Body::None, Expected::text("Hello, World!")),
             _ => ("GET", Body::None, Expected::Any),
@@ -70,23 +76,59 @@ impl Request {
             (_, Fields::Host) => "",
             (_, Fields::Benchmark | Fields::Browser) => "Connection: keep-alive\r\n",
         });
-        let body = match body {
-            Body::None => &[],
-            Body::Sized(bytes) => {
-                head.push_str(&format!("Content-Length: {}\r\n", bytes.len()));
-                &bytes[..]
-            }
-            Body::Chunked(chunks) => {
-                head.push_str("Transfer-Encoding: chunked\r\n");
-                chunks.as_bytes()
-            }
-        };
+        match body {
+            Body::None => {}
+            Body::Sized(bytes) => head.push_str(&format!("Content-Length: {}\r\n", bytes.len())),
+            Body::Large(size) => head.push_str(&format!("Content-Length: {size}\r\n")),
+            Body::Chunked(_) | Body::LargeChunked(_) => head.push_str("Transfer-Encoding: chunked\r\n"),
+        }
         head.push_str("\r\n");
-        let one = [head.as_bytes(), body].concat();
-        Self {
-            length: one.len(),
-            batch: one.repeat(options.depth),
+        let mut request = Self {
+            batch: head.into_bytes(),
+            piece: Vec::new(),
+            pieces: 0,
+            end: b"",
+            depth: options.depth,
             expected,
+        };
+        match body {
+            Body::None => {}
+            Body::Sized(bytes) => request.batch.extend_from_slice(bytes),
+            Body::Chunked(chunks) => request.batch.extend_from_slice(chunks.as_bytes()),
+            Body::Large(size) => {
+                request.batch.resize(request.batch.len() + size % PIECE, b'a');
+                request.piece = pattern(PIECE);
+                request.pieces = size / PIECE;
+            }
+            Body::LargeChunked(size) => {
+                let chunk = |count: usize| [format!("{count:x}\r\n").as_bytes(), &pattern(count), b"\r\n"].concat();
+                if size % CHUNK > 0 {
+                    request.batch.extend(chunk(size % CHUNK));
+                }
+                request.piece = chunk(CHUNK);
+                request.pieces = size / CHUNK;
+                request.end = b"0\r\n\r\n";
+            }
+        }
+        request.batch = request.batch.repeat(options.depth);
+        request
+    }
+
+    /// Bytes of all that is sent at once.
+    pub fn length(&self) -> usize {
+        self.batch.len() + self.piece.len() * self.pieces + self.end.len()
+    }
+
+    /// What follows the first `sent` bytes, as far as it lies in one piece; nothing at the end.
+    pub fn behind(&self, sent: usize) -> &[u8] {
+        let Some(in_body) = sent.checked_sub(self.batch.len()) else {
+            return &self.batch[sent..];
+        };
+        let body = self.piece.len() * self.pieces;
+        if in_body < body {
+            &self.piece[in_body % self.piece.len()..]
+        } else {
+            &self.end[in_body - body..]
         }
     }
 }
@@ -96,7 +138,16 @@ enum Body {
     Sized(Vec<u8>),
     /// As it goes over the wire.
     Chunked(&'static str),
+    /// So many bytes, which are not kept.
+    Large(usize),
+    LargeChunked(usize),
 }
+
+/// How much of a large body is kept, and so written at once.
+const PIECE: usize = 1 << 20;
+
+/// What a client that does not know its length in advance would send at once.
+const CHUNK: usize = 64 << 10;
 
 /// A body in which a piece lost, doubled or moved shows.
 fn pattern(size: usize) -> Vec<u8> {
@@ -119,3 +170,61 @@ Referer: http://127.0.0.1/start\r\n\
 Cookie: session=5f2b1c9e7a3d4860; theme=light\r\n\
 Upgrade-Insecure-Requests: 1\r\n\
 Cache-Control: max-age=0\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::{Body, CHUNK, Expected, PIECE, Request};
+    use crate::options::Options;
+
+    fn sent(body: &Body, depth: usize) -> Vec<u8> {
+        let options = Options {
+            depth,
+            ..Options::default()
+        };
+        let request = Request::of(&options, "POST", "/", body, Expected::Any);
+        let mut sent = Vec::new();
+        while !request.behind(sent.len()).is_empty() {
+            // Less than there is, as a socket takes it.
+            let behind = request.behind(sent.len());
+            sent.extend_from_slice(&behind[..behind.len().min(30_000)]);
+        }
+        assert_eq!(sent.len(), request.length());
+        sent
+    }
+
+    #[test]
+    fn large_bodies_have_the_length_that_they_are_to_have() {
+        for size in [0, 1, PIECE - 1, PIECE, 3 * PIECE + 5] {
+            let bytes = sent(&Body::Large(size), 1);
+            let head = memchr::memmem::find(&bytes, b"\r\n\r\n").unwrap() + 4;
+            assert_eq!(bytes.len() - head, size);
+        }
+    }
+
+    #[test]
+    fn chunks_are_whole() {
+        for size in [0, 1, CHUNK, 3 * CHUNK + 5] {
+            let bytes = sent(&Body::LargeChunked(size), 1);
+            let head = memchr::memmem::find(&bytes, b"\r\n\r\n").unwrap() + 4;
+            let (mut rest, mut decoded) = (&bytes[head..], 0);
+            loop {
+                let line = memchr::memmem::find(rest, b"\r\n").unwrap();
+                let count = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+                rest = &rest[line + 2 + count..];
+                decoded += count;
+                assert!(rest.starts_with(b"\r\n"));
+                rest = &rest[2..];
+                if count == 0 {
+                    break;
+                }
+            }
+            assert_eq!((decoded, rest.len()), (size, 0));
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_request_again_and_again() {
+        let one = sent(&Body::Sized(b"body".to_vec()), 1);
+        assert_eq!(sent(&Body::Sized(b"body".to_vec()), 3), one.repeat(3));
+    }
+}

@@ -34,7 +34,7 @@ impl Stream {
     }
 
     pub fn ask(&mut self, request: &Request) -> io::Result<()> {
-        self.write_all(&request.batch)
+        self.write_all(request.behind(0))
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -63,6 +63,10 @@ impl Session {
         self.tls.wants_write()
     }
 
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
     /// Writes records as far as the kernel takes them; says how many bytes that was.
     pub fn flush(&mut self, mut socket: &TcpStream) -> io::Result<usize> {
         let mut sent = 0;
