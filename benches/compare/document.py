@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bulk
 import plots
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +43,11 @@ CHARTS = {
     ]),
     "scale": ("Processor time per request among thousands of idle connections ÷ without them",
               "1.00 is no difference; 1,000 connections are busy.", [("plain", "scale, times", 3, None)]),
+    "bodies": ("Processor time of large bodies, ms per GiB: shorter is better", "1 MiB each, 8 connections.", [
+        (f"{'TLS 1.3 ' if row.startswith('tls-') else ''}{bulk.KINDS[row.removeprefix('tls-')][2]}",
+         f"{row} {bulk.MEBIBYTE}, cpu_ms_per_gib", 0, None)
+        for row in bulk.ROWS
+    ]),
     "arena": ("The arena's first profiles, requests/s × epoll: longer is better", "512 connections.", [
         ("baseline", "arena-baseline, requests_per_second", 2, RATE),
         ("pipelined, 16 deep", "arena-pipelined, requests_per_second", 2, RATE),
