@@ -133,10 +133,16 @@ impl Client {
         bytes
     }
 
-    /// The server ended the connection in order and sent nothing more.
-    pub(crate) fn expect_end(&mut self) {
+    /// What comes until the server ends the connection in order.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         self.reader.read_to_end(&mut rest).expect("an orderly end");
+        rest
+    }
+
+    /// The server ended the connection in order and sent nothing more.
+    pub(crate) fn expect_end(&mut self) {
+        let rest = self.rest();
         assert!(rest.is_empty(), "more came: {:?}", String::from_utf8_lossy(&rest));
     }
 
