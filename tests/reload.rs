@@ -11,8 +11,8 @@ mod reload;
 
 use client::{Client, PATIENCE, wait_until};
 use ports::free_ports;
-use reload::{Following, hello};
-use stannel::{Exchange, Request, ServerOptions, StatusCode};
+use reload::{Following, follow_changes, hello};
+use stannel::{Exchange, Request, StatusCode};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -72,7 +72,7 @@ fn endpoints_come_and_go_and_others_notice_nothing() {
 #[test]
 fn a_changed_file_is_noticed() {
     let [a, b] = free_ports();
-    let server = Following::start(&endpoints(&[("A", url(a))]), |_| (), hello);
+    let server = Following::start(&endpoints(&[("A", url(a))]), follow_changes, hello);
     server.write(&endpoints(&[("A", url(a)), ("B", url(b))]));
     assert_eq!(server.outcome().started, [url(b)]);
     std::fs::remove_file(server.file()).unwrap();
@@ -385,12 +385,7 @@ fn reloads_under_load_cost_no_request() {
             url(second)
         )
     };
-    let asked_alone = |options: &mut ServerOptions| {
-        options.workers = "2".parse().ok();
-        // A disk that is slow to tell that the file is written would have it noticed before it is asked for.
-        options.loader_mut().unwrap().reload_on_change(false);
-    };
-    let server = Following::start(&with(goes, 100), asked_alone, hello);
+    let server = Following::start(&with(goes, 100), |options| options.workers = "2".parse().ok(), hello);
     let is_over = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -427,7 +422,10 @@ fn nothing_is_read_while_the_server_stops() {
     let never = |_: &Request<'_>, exchange: Exchange<'_>| exchange.defer(std::mem::forget);
     let server = Following::start(
         &endpoints(&[("A", url(a))]),
-        |options| options.limits.shutdown_timeout = Duration::from_millis(500),
+        |options| {
+            follow_changes(options);
+            options.limits.shutdown_timeout = Duration::from_millis(500);
+        },
         move || never,
     );
     let mut stuck = TcpStream::connect(on(a)).unwrap();

@@ -30,6 +30,9 @@ pub(crate) struct KnownRequest {
 }
 
 impl KnownRequest {
+    /// Longer heads are read each time.
+    const LONGEST: usize = 4096;
+
     /// How many others in a row it takes to forget this one.
     const PATIENCE: u32 = 32;
 
@@ -99,7 +102,7 @@ impl KnownRequest {
     fn learn(&mut self, head: &[u8], raw: &RawHead<'_>) {
         self.forget();
         self.patience = Self::PATIENCE;
-        if !is_plain(raw.target, raw.method) {
+        if head.len() > Self::LONGEST || !is_plain(raw.target, raw.method) {
             return;
         }
         let target = Target::plain(raw.target);

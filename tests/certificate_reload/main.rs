@@ -13,7 +13,7 @@ mod ways;
 use certificates::{Made, make, make_with};
 use client::wait_until;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use reload::{Following, hello};
+use reload::{Following, follow_changes, hello};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, HandshakeKind};
 use stannel::{CertificateSource, ClientCertificateMode, ClientCertificateRoots, ServerOptions, SniOptions};
@@ -464,6 +464,7 @@ fn another_default_certificate_is_for_endpoints_of_code_too() {
         format!("\"Certificates\": {{ \"Default\": {node} }}")
     };
     let server = configured(folder, &with("first"), |options| {
+        follow_changes(options);
         options.listen(Ipv4Addr::LOCALHOST, 0).use_https(());
     });
     let mut connection = kept(addresses(&server)[0]);

@@ -34,8 +34,15 @@ pub(crate) fn hello() -> impl Handler + Clone + 'static {
     |_: &Request<'_>, exchange: Exchange<'_>| exchange.respond(StatusCode::OK).send("hello")
 }
 
+/// Has changes noticed without anybody's asking.
+pub(crate) fn follow_changes(options: &mut ServerOptions) {
+    options.loader_mut().unwrap().reload_on_change(true);
+}
+
 impl Following {
-    /// Serves what the text of `appsettings.json` says; `change` has the options before they are bound.
+    /// Serves what the text of `appsettings.json` says; `change` has the options before they are bound. Changes are read
+    /// when that is asked for, unless `change` has them [followed](follow_changes): a disk that is slow to say that the
+    /// file is written would have it noticed first, and then there are two outcomes.
     pub(crate) fn start<H, F>(text: &str, change: impl FnOnce(&mut ServerOptions), factory: F) -> Self
     where
         F: Fn() -> H + Send + Sync + 'static,
@@ -61,7 +68,11 @@ impl Following {
             .add_optional_json_file("appsettings.json")
             .build()
             .unwrap();
-        Self::follow(folder, &configuration, change, factory)
+        let asked = |options: &mut ServerOptions| {
+            options.loader_mut().unwrap().reload_on_change(false);
+            change(options);
+        };
+        Self::follow(folder, &configuration, asked, factory)
     }
 
     /// Serves what a configuration says whose files are in that folder.
